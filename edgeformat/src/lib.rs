@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod command;
+pub mod digest;
+pub mod field;
+pub mod keyring;
+pub mod map_file;
+pub mod packed;
+pub mod plan;
+pub mod policy;
+pub mod reason;
+pub mod revocation;
+pub mod status;
+pub mod stream;
+
+pub use change::Change;
+pub use digest::{TableDigest, digest_of_bytes};
+pub use field::FieldError;
+pub use keyring::{Keyring, KeyringError};
+pub use packed::Decision;
+pub use plan::{Plan, PlanNumber};
+pub use policy::{Policy, PolicyKey, PolicyState};
+pub use reason::Reason;
+pub use revocation::{Revocation, RevocationKind};
+pub use stream::StreamId;
