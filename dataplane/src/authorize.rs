@@ -1,0 +1,65 @@
+//! The hot path: the value of the `Authorization` field → a decision.
+//!
+//! The order of the checks is fixed (DESIGN section 3), so that a caller always learns the first thing that is wrong,
+//! and nobody learns anything about a customer before the tag has proved who asks. Nothing here allocates, opens or
+//! waits for anything but the tables' read lock, which no writer holds longer than a few milliseconds.
+//! What it costs is in `benches/REPORT.md`.
+
+use crate::credentials::key_text;
+use crate::edge::Edge;
+use apikey::{CustomerId, VerifiedKey};
+use edgeformat::{Decision, Reason};
+
+/// Judges one request by its credential and counts it.
+pub fn authorize(edge: &Edge, field: &[u8]) -> Decision {
+    let decision = match judge(edge, field) {
+        Ok(admitted) => admitted,
+        Err(Refusal { reason, customer }) => Decision::Refused { reason, customer },
+    };
+    if let Decision::Refused { reason, .. } = decision {
+        edge.counts.refused(reason);
+    }
+    decision
+}
+
+struct Refusal {
+    reason: Reason,
+    /// Set once the tag has proved who it is.
+    customer: Option<CustomerId>,
+}
+
+impl<R: Into<Reason>> From<R> for Refusal {
+    fn from(reason: R) -> Self {
+        Self { reason: reason.into(), customer: None }
+    }
+}
+
+fn judge(edge: &Edge, field: &[u8]) -> Result<Decision, Refusal> {
+    let text = key_text(field)?;
+    let decoded = apikey::decode(text)?;
+    let mac = edge.keyring.mac_of(decoded.version(), decoded.group())?;
+    let key = decoded.authenticate(mac)?;
+    admit(edge, &key).map_err(|reason| Refusal { reason, customer: Some(key.customer()) })
+}
+
+fn admit(edge: &Edge, key: &VerifiedKey) -> Result<Decision, Reason> {
+    let tables = edge.tables.read().ok_or(Reason::NotReady)?;
+    let (customer, service) = (key.customer(), key.service());
+    if let Some(reason) = tables.revocations.refusal(key.fingerprint(), &edge.clock) {
+        edge.usage.count_refused_key(&tables.policies, customer, service);
+        return Err(reason);
+    }
+    let policy = tables.policies.get(customer, service).ok_or(Reason::NoService)?;
+    let usage = edge.usage.slot(policy.slot());
+    if let Some(reason) = policy.state().refusal() {
+        usage.count_refused();
+        return Err(reason);
+    }
+    usage.count_admitted();
+    Ok(Decision::Admitted {
+        fingerprint: key.fingerprint(),
+        service,
+        plan: policy.plan(),
+        allowlist: policy.allowlist(),
+    })
+}

@@ -1,0 +1,36 @@
+//! `suiftly apply …`: changes the tables ([`edgeformat::command`] has the words).
+
+use crate::commands::to_json;
+use crate::edge::Edge;
+use crate::load::{self, Announced};
+use crate::panic_guard::guarded;
+use crate::tables::not_ready;
+use edgeformat::command::Apply;
+use edgeformat::status::{Applied, refused};
+
+/// Runs the words after `suiftly apply`.
+pub fn run<'a>(edge: &Edge, words: impl Iterator<Item = &'a str>) -> String {
+    let answer = match Apply::parse(words) {
+        Err(error) => {
+            let sequence = edge.tables.read().map_or(0, |tables| tables.sequence);
+            Applied::Refused { code: refused::MALFORMED.to_owned(), detail: error.to_string(), sequence }
+        }
+        Ok(apply) => guarded(edge, not_ready(), || carry_out(edge, apply)),
+    };
+    to_json(&answer)
+}
+
+fn carry_out(edge: &Edge, apply: Apply) -> Applied {
+    match apply {
+        Apply::Delta { stream, from, to, changes } => {
+            edge.tables.apply_delta(stream, from, to, &changes, &edge.usage)
+        }
+        Apply::Begin { load, stream, sequence, policies, revocations } => {
+            load::begin(edge, Announced { load, stream, sequence, policies, revocations })
+        }
+        Apply::Part { load, part, changes } => load::part(edge, load, part, &changes),
+        Apply::Commit { load, parts, policies_digest, revocations_digest } => {
+            load::commit(edge, load, parts, policies_digest, revocations_digest)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `suiftly status`: how this process stands.
+
+use crate::commands::to_json;
+use crate::edge::Edge;
+use edgeformat::status::{Status, TableStatus};
+
+/// The answer; `lua` is the version of Lua in this HAProxy.
+pub fn run(edge: &Edge, lua: &str) -> String {
+    to_json(&status(edge, lua))
+}
+
+fn status(edge: &Edge, lua: &str) -> Status {
+    let table = |count: usize, digest: edgeformat::TableDigest, room: usize| TableStatus {
+        count: count as u64,
+        checksum: digest.to_string(),
+        capacity: room as u64,
+    };
+    let tables = edge.tables.read();
+    let (ready, stream, sequence, policies, revocations) = match &tables {
+        None => (false, String::new(), 0, table(0, Default::default(), 0), table(0, Default::default(), 0)),
+        Some(tables) => {
+            let (policies, revocations) = (&tables.policies, &tables.revocations);
+            (
+                true,
+                tables.stream.to_string(),
+                tables.sequence,
+                table(policies.len(), policies.digest(), policies.room()),
+                table(revocations.len(), revocations.digest(), revocations.room()),
+            )
+        }
+    };
+    drop(tables);
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        lua: lua.to_owned(),
+        ready,
+        instance: format!("{:016x}", edge.instance),
+        loaded_at_s: edge.loaded_at_s,
+        stream,
+        sequence,
+        policies,
+        revocations,
+        key_groups: edge.keyring.groups(),
+        accept_v0_groups: edge.keyring.accept_v0_groups(),
+        admitted: edge.usage.admitted_in_all(),
+        refused: edge.counts.refused_by_code(),
+        panics: edge.counts.panics(),
+    }
+}

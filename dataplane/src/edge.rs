@@ -1,0 +1,47 @@
+//! Everything that the module keeps in one HAProxy process, shared by all of its threads.
+
+use crate::clock::Clock;
+use crate::counts::Counts;
+use crate::keyring::PreparedKeyring;
+use crate::load::Load;
+use crate::tables::SharedTables;
+use crate::usage::Usage;
+use std::sync::Mutex;
+
+/// The state of one HAProxy process.
+pub struct Edge {
+    /// The prepared MACs. Fixed for the life of the process.
+    pub keyring: PreparedKeyring,
+    /// Policies and revocations.
+    pub tables: SharedTables,
+    /// Counters per customer and service.
+    pub usage: Usage,
+    /// Counters of the module.
+    pub counts: Counts,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// A load that has begun and is not in force yet. Requests never touch this lock.
+    pub load: Mutex<Option<Load>>,
+    /// Random: tells one loaded module from the next.
+    pub instance: u64,
+    /// When the module was loaded, unix seconds.
+    pub loaded_at_s: u64,
+}
+
+impl Edge {
+    /// An edge with these parts and no counts.
+    ///
+    /// # Errors
+    /// The operating system gives no random number.
+    pub fn new(
+        keyring: PreparedKeyring,
+        tables: SharedTables,
+        usage: Usage,
+        clock: Clock,
+    ) -> Result<Self, getrandom::Error> {
+        let instance = getrandom::u64()?;
+        let loaded_at_s = clock.now_s();
+        let (counts, load) = (Counts::default(), Mutex::new(None));
+        Ok(Self { keyring, tables, usage, counts, clock, load, instance, loaded_at_s })
+    }
+}

@@ -1,0 +1,39 @@
+//! The module in HAProxy that knows a customer from the API key alone.
+//!
+//! `haproxy.cfg` calls one converter for each request; it decodes the key, checks its tag, whether it was revoked and
+//! what the customer may, counts, and answers with one integer ([`edgeformat::packed`]). The tables are read at start
+//! and changed over HAProxy's runtime socket.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `authorize` | **the hot path**: credential → decision |
+//! | `credentials`, `keyring`, `revocations`, `policies`, `usage` | what it asks, in this order |
+//! | `tables` | policies and revocations behind their lock; a change in place |
+//! | `load` | a whole load: begin, parts, commit |
+//! | `commands` | `suiftly status`, `apply`, `show` |
+//! | `start`, `settings` | reading everything when HAProxy loads the module |
+//! | `haproxy` | the only file that talks to HAProxy; in builds for Lua only |
+//!
+//! Invariants: no network connection, no thread, no file opened after the start, time only from `clock`, and nothing
+//! lets a request through when something is wrong: a panic, a missing table or a missing keyring refuse it.
+
+pub mod authorize;
+pub mod clock;
+pub mod commands;
+pub mod counts;
+pub mod credentials;
+pub mod edge;
+#[cfg(any(feature = "lua53", feature = "lua54"))]
+#[allow(unsafe_code, reason = "mlua's macro makes the C entry point; nothing written by hand is unsafe")]
+mod haproxy;
+pub mod keyring;
+pub mod load;
+pub mod panic_guard;
+#[cfg(feature = "panic-trigger")]
+mod panic_trigger;
+pub mod policies;
+pub mod revocations;
+pub mod settings;
+pub mod start;
+pub mod tables;
+pub mod usage;

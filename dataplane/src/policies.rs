@@ -1,0 +1,122 @@
+//! What the edge knows of each customer and service.
+
+use crate::tables::Full;
+use crate::usage::SlotNumber;
+use apikey::{CustomerId, Service};
+use edgeformat::{PlanNumber, Policy, PolicyKey, PolicyState, TableDigest};
+use rustc_hash::FxBuildHasher;
+use std::collections::HashMap;
+
+/// The smallest room, in entries.
+const ROOM_MIN: usize = 32_768;
+
+/// The policy table. Room is reserved as in [`crate::revocations::Revocations`], for the same reason.
+pub struct Policies {
+    entries: HashMap<u64, Entry, FxBuildHasher>,
+    digest: TableDigest,
+    room: usize,
+}
+
+/// One policy, 8 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    slot: SlotNumber,
+    plan: PlanNumber,
+    state: PolicyState,
+    allowlist: bool,
+}
+
+impl Entry {
+    /// Where requests of this customer and service are counted.
+    pub const fn slot(&self) -> SlotNumber {
+        self.slot
+    }
+
+    /// Which rates apply.
+    pub const fn plan(&self) -> PlanNumber {
+        self.plan
+    }
+
+    /// Served or not.
+    pub const fn state(&self) -> PolicyState {
+        self.state
+    }
+
+    /// Whether addresses are asked for.
+    pub const fn allowlist(&self) -> bool {
+        self.allowlist
+    }
+
+    const fn policy(&self, key: PolicyKey) -> Policy {
+        Policy { key, state: self.state, plan: self.plan, allowlist: self.allowlist }
+    }
+}
+
+/// Customer and service in one word: what the table and the usage slots are keyed by.
+pub(crate) const fn packed_key(customer: CustomerId, service: Service) -> u64 {
+    (customer.get() as u64) << 8 | service.number() as u64
+}
+
+impl Policies {
+    /// An empty table with room for half as many entries again as `expected`.
+    pub fn with_room_for(expected: usize) -> Self {
+        let room = (expected + expected / 2).max(ROOM_MIN);
+        let entries = HashMap::with_capacity_and_hasher(room, FxBuildHasher);
+        Self { entries, digest: TableDigest::default(), room }
+    }
+
+    /// The policy of a customer and service.
+    pub fn get(&self, customer: CustomerId, service: Service) -> Option<&Entry> {
+        self.entries.get(&packed_key(customer, service))
+    }
+
+    /// Takes a policy in, in place of the one that stood there. `slot` is where its requests are counted.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing has changed; load the tables anew.
+    pub fn insert(&mut self, policy: &Policy, slot: SlotNumber) -> Result<(), Full> {
+        let key = packed_key(policy.key.customer, policy.key.service);
+        let entry = Entry { slot, plan: policy.plan, state: policy.state, allowlist: policy.allowlist };
+        let known = self.entries.get(&key).copied();
+        match known {
+            Some(old) => self.digest.remove(old.policy(policy.key).digest()),
+            None if self.entries.len() >= self.room => return Err(Full),
+            None => {}
+        }
+        self.entries.insert(key, entry);
+        self.digest.add(policy.digest());
+        Ok(())
+    }
+
+    /// Takes a policy out, if there is one.
+    pub fn remove(&mut self, key: PolicyKey) {
+        if let Some(old) = self.entries.remove(&packed_key(key.customer, key.service)) {
+            self.digest.remove(old.policy(key).digest());
+        }
+    }
+
+    /// How many new entries still fit.
+    pub fn room_left(&self) -> usize {
+        self.room.saturating_sub(self.entries.len())
+    }
+
+    /// Entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Entries that fit before the next whole load.
+    pub const fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Checksum of the entries.
+    pub const fn digest(&self) -> TableDigest {
+        self.digest
+    }
+}
