@@ -1,0 +1,4 @@
+//! What the edges must know, as a numbered stream of changes (DESIGN section 5).
+
+pub mod feed;
+pub mod record;

@@ -1,0 +1,154 @@
+//! The command line: arguments → one call, output, exit code.
+//!
+//! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly one JSON object, and
+//! nothing where a command has failed.
+
+pub mod admin_customer;
+pub mod admin_key;
+pub mod admin_service;
+pub mod confirm;
+pub mod demo_upstream;
+pub mod failure;
+pub mod key;
+pub mod key_text;
+pub mod reply;
+pub mod revocation_list;
+pub mod serve;
+
+pub use failure::{Exit, Failure};
+pub use reply::Reply;
+
+use crate::clock::Clock;
+use crate::config::{Config, Variables};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Sells and guards access to services behind HAProxy.
+#[derive(Parser, Debug)]
+#[command(name = "suiftly", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Example:\n  suiftly admin customer create --wallet 0x<64 hex digits>")]
+struct Arguments {
+    /// Print exactly one JSON object on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the API and the agent that keeps the edge up to date, until SIGINT or SIGTERM
+    #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly serve")]
+    Serve,
+    /// Change what customers have, on the database
+    #[command(
+        subcommand,
+        after_help = "Example:\n  suiftly admin service enable --customer 305419896 --service seal --tier pro"
+    )]
+    Admin(Admin),
+    /// Make and examine keys with a keyring file, without a database
+    #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
+    Key(key::KeyCommand),
+    /// Answer any HTTP/1.1 or HTTP/2 request in clear with a description of it, for trying things
+    #[command(after_help = "Example:\n  suiftly demo-upstream --port 9000")]
+    DemoUpstream(demo_upstream::DemoUpstreamArguments),
+}
+
+#[derive(Subcommand, Debug)]
+enum Admin {
+    /// Customers
+    #[command(
+        subcommand,
+        after_help = "Example:\n  suiftly admin customer create --wallet 0x<64 hex digits>"
+    )]
+    Customer(admin_customer::CustomerCommand),
+    /// Services of a customer
+    #[command(
+        subcommand,
+        after_help = "Example:\n  suiftly admin service suspend --customer 305419896 --service grpc"
+    )]
+    Service(admin_service::ServiceCommand),
+    /// Keys of a customer
+    #[command(
+        subcommand,
+        after_help = "Example:\n  suiftly admin key create --customer 305419896 --service seal"
+    )]
+    Key(admin_key::AdminKeyCommand),
+}
+
+/// Runs the command that the arguments name, prints what it answers, and says with what the process should end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables, clock: Clock) -> ExitCode {
+    let parsed = Arguments::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error).into(),
+    };
+    let json = arguments.json;
+    let outcome = Config::from_variables(variables)
+        .map_err(Failure::from)
+        .and_then(|config| dispatch(arguments.command, &config, clock));
+    match outcome {
+        Ok(reply) => print_reply(&reply, json).into(),
+        Err(failure) => {
+            print_error(&failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Failure> {
+    match command {
+        Command::Serve => serve::run(config, clock),
+        Command::DemoUpstream(arguments) => demo_upstream::run(&arguments),
+        Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
+        Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
+        Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
+        Command::Key(command) => key::run(&command, config),
+    }
+}
+
+fn not_understood(error: &clap::Error) -> Exit {
+    let text = key_text::without_keys(&error.render().to_string());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print_stdout(&text),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            print_error(&format!("a command is missing here\n\n{text}"));
+            Exit::Usage
+        }
+        _ => {
+            print_error(text.strip_prefix("error: ").unwrap_or(&text));
+            Exit::Usage
+        }
+    }
+}
+
+fn print_reply(reply: &Reply, json: bool) -> Exit {
+    let printed = print_stdout(if json { &reply.json } else { &reply.text });
+    for note in &reply.notes {
+        print_error(note);
+    }
+    if printed == Exit::Done { reply.exit } else { printed }
+}
+
+fn print_stdout(text: &str) -> Exit {
+    let mut stdout = std::io::stdout().lock();
+    let text = text.trim_end_matches('\n');
+    let printed = if text.is_empty() { Ok(()) } else { writeln!(stdout, "{text}") };
+    match printed.and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            print_error(&format!("the answer could not be printed: {error}"));
+            Exit::Other
+        }
+    }
+}
+
+fn print_error(text: &str) {
+    // Where stderr is gone there is nowhere left to say so.
+    let _ = writeln!(std::io::stderr().lock(), "suiftly: {}", text.trim_end());
+}

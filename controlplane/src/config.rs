@@ -1,0 +1,228 @@
+//! Settings. Each field says its variable, its default and its unit.
+//!
+//! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing else in
+//! the program depends on the environment.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+/// The environment as far as it is text.
+pub type Variables = BTreeMap<String, String>;
+
+/// A setting that cannot be used. Never shows the value of `DATABASE_URL`, which may hold a password.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct ConfigError {
+    /// The variable's name.
+    pub variable: &'static str,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+/// All settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Where a running stack writes.
+    pub state: StateConfig,
+    /// The HTTP server.
+    pub api: ApiConfig,
+    /// The edge that callers talk to.
+    pub edge: EdgeConfig,
+    /// The secrets of the keys.
+    pub keyring: KeyringConfig,
+    /// The database.
+    pub database: DatabaseConfig,
+}
+
+/// Where a running stack writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateConfig {
+    /// `SUIFTLY_STATE`, default `var`: the folder, exactly as given (HAProxy names its maps by it).
+    pub folder: PathBuf,
+}
+
+/// The HTTP server of the control plane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiConfig {
+    /// `SUIFTLY_API_LISTEN`, default 127.0.0.1: the address.
+    pub listen: IpAddr,
+    /// `SUIFTLY_API_PORT`, default 8081.
+    pub port: u16,
+}
+
+/// The edge on this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EdgeConfig {
+    /// `SUIFTLY_EDGE_PORT`, default 8080: where callers reach HAProxy.
+    pub port: u16,
+}
+
+/// The keyring file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyringConfig {
+    /// `SUIFTLY_KEYRING`, default `$SUIFTLY_STATE/keyring.toml`.
+    pub file: PathBuf,
+    /// `SUIFTLY_ACCEPT_V0`, `1` or nothing, default nothing: whether a keyring that is made now accepts version 0 keys.
+    /// An existing file is never changed by it.
+    pub accept_v0: bool,
+}
+
+/// The database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DatabaseConfig {
+    /// `DATABASE_URL`, default `sqlite://$SUIFTLY_STATE/suiftly.db`: the file of the SQLite database.
+    pub file: PathBuf,
+}
+
+impl Config {
+    /// Reads every setting. A variable that is set but empty counts as not set.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
+        let state = StateConfig { folder: PathBuf::from(text(variables, "SUIFTLY_STATE").unwrap_or("var")) };
+        let api = ApiConfig {
+            listen: match text(variables, "SUIFTLY_API_LISTEN") {
+                None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                Some(address) => address.parse().map_err(|_| ConfigError {
+                    variable: "SUIFTLY_API_LISTEN",
+                    reason: format!("`{address}` is no IP address; write one such as 127.0.0.1 or ::1"),
+                })?,
+            },
+            port: port(variables, "SUIFTLY_API_PORT", 8081)?,
+        };
+        let edge = EdgeConfig { port: port(variables, "SUIFTLY_EDGE_PORT", 8080)? };
+        let keyring = KeyringConfig {
+            file: text(variables, "SUIFTLY_KEYRING")
+                .map_or_else(|| state.folder.join("keyring.toml"), PathBuf::from),
+            accept_v0: switch(variables, "SUIFTLY_ACCEPT_V0")?,
+        };
+        let database =
+            DatabaseConfig { file: database_file(text(variables, "DATABASE_URL"), &state.folder)? };
+        Ok(Self { state, api, edge, keyring, database })
+    }
+}
+
+impl StateConfig {
+    /// The map files that HAProxy reads at start.
+    pub fn maps(&self) -> PathBuf {
+        self.folder.join("maps")
+    }
+
+    /// Where `suiftly admin` waits for the edge.
+    pub fn control_socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    /// Held by the one `suiftly serve` of this folder.
+    pub fn serve_lock(&self) -> PathBuf {
+        self.folder.join("serve.lock")
+    }
+
+    /// HAProxy's master: lists the workers and passes commands on to each.
+    pub fn haproxy_master_socket(&self) -> PathBuf {
+        self.folder.join("haproxy-master.sock")
+    }
+}
+
+fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+    variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn port(variables: &Variables, name: &'static str, default: u16) -> Result<u16, ConfigError> {
+    let Some(value) = text(variables, name) else { return Ok(default) };
+    value.parse().ok().filter(|port| *port != 0).ok_or_else(|| ConfigError {
+        variable: name,
+        reason: format!("`{value}` is no port; write a number from 1 to 65535"),
+    })
+}
+
+fn switch(variables: &Variables, name: &'static str) -> Result<bool, ConfigError> {
+    match text(variables, name) {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => Err(ConfigError { variable: name, reason: format!("`{other}` is neither 1 nor 0") }),
+    }
+}
+
+/// The scheme decides, never a guess: a mistyped URL must not become an empty database in a file of that name.
+fn database_file(url: Option<&str>, state: &Path) -> Result<PathBuf, ConfigError> {
+    let wrong = |reason: &str| ConfigError { variable: "DATABASE_URL", reason: reason.to_owned() };
+    let Some(url) = url else { return Ok(state.join("suiftly.db")) };
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err(wrong("PostgreSQL is not in this version yet; use sqlite://<file>, or leave it unset"));
+    }
+    let file = url.strip_prefix("sqlite://").ok_or_else(|| {
+        wrong("the text does not begin with a known scheme; write sqlite://<file>, or leave it unset")
+    })?;
+    if file.is_empty() || file.starts_with(':') || file.contains(['?', '#', '%']) {
+        return Err(wrong("sqlite:// must be followed by the path of a file, without parameters or escapes"));
+    }
+    Ok(PathBuf::from(file))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::from_variables(&variables)
+    }
+
+    #[test]
+    fn without_variables_the_documented_defaults_hold() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.state.folder, Path::new("var"));
+        assert_eq!((config.api.port, config.edge.port), (8081, 8080));
+        assert_eq!(config.api.listen.to_string(), "127.0.0.1");
+        assert_eq!(config.keyring.file, Path::new("var/keyring.toml"));
+        assert_eq!(config.database.file, Path::new("var/suiftly.db"));
+        assert!(!config.keyring.accept_v0);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        assert_eq!(config(&[("SUIFTLY_API_PORT", ""), ("DATABASE_URL", "")]), config(&[]));
+    }
+
+    #[test]
+    fn files_follow_the_state_folder_unless_they_are_named() {
+        let config = config(&[("SUIFTLY_STATE", "/srv/s"), ("SUIFTLY_KEYRING", "k.toml")]).unwrap();
+        assert_eq!(config.keyring.file, Path::new("k.toml"));
+        assert_eq!(config.database.file, Path::new("/srv/s/suiftly.db"));
+        assert_eq!(config.state.control_socket(), Path::new("/srv/s/control.sock"));
+    }
+
+    #[test]
+    fn only_a_sqlite_url_names_a_database_and_no_error_shows_the_text() {
+        assert_eq!(
+            config(&[("DATABASE_URL", "sqlite:///x/y.db")]).unwrap().database.file,
+            Path::new("/x/y.db")
+        );
+        let refused =
+            ["y.db", "sqllite://y.db", "sqlite:y.db", "sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro"];
+        for url in refused.into_iter().chain(["host=secret dbname=x", "mysql://u:secret@h/d"]) {
+            let error = config(&[("DATABASE_URL", url)]).unwrap_err();
+            assert!(error.to_string().contains("sqlite://"), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        let error = config(&[("DATABASE_URL", "postgres://u:secret@h/d")]).unwrap_err().to_string();
+        assert!(error.contains("not in this version yet") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_port_an_address_and_a_switch_must_be_what_they_say() {
+        for (name, value) in [
+            ("SUIFTLY_API_PORT", "0"),
+            ("SUIFTLY_API_PORT", "http"),
+            ("SUIFTLY_EDGE_PORT", "70000"),
+            ("SUIFTLY_API_LISTEN", "localhost"),
+            ("SUIFTLY_ACCEPT_V0", "yes"),
+        ] {
+            assert_eq!(config(&[(name, value)]).unwrap_err().variable, name);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The database. Only this folder names Diesel.
+//!
+//! SQLite for now; PostgreSQL comes as a second variant of the connection, so the queries keep to what both can do
+//! (no upsert, no insert of many rows at once) and the columns to `Text`, `BigInt` and `Integer`.
+//!
+//! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table a file,
+//! with its row type and its queries; rules live in [`crate::domain`].
+
+pub mod api_keys;
+pub mod change_log;
+mod connection;
+pub mod customer_lock;
+pub mod customers;
+pub mod derivation_counters;
+mod migrate;
+pub mod plans;
+mod read_tx;
+pub mod revocations;
+mod schema;
+pub mod services;
+pub mod stream;
+pub mod tiers;
+mod write_tx;
+
+pub use connection::Database;
+pub use customer_lock::{CustomerLock, lock_customer};
+pub use read_tx::ReadTx;
+pub use write_tx::WriteTx;
+
+use std::path::PathBuf;
+
+/// Why the database did not do what was asked. For us, not for customers; the chain of sources has the detail.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The file cannot be opened.
+    #[error("the database {} cannot be opened", .0.display())]
+    Open(PathBuf, #[source] diesel::ConnectionError),
+    /// The file or its folder cannot be made.
+    #[error("the database {} cannot be made", .0.display())]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// A query failed.
+    #[error("the database refused a query")]
+    Query(#[from] diesel::result::Error),
+    /// The tables cannot be brought to this version.
+    #[error("the database's tables cannot be brought up to date")]
+    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another program's version has been here.
+    #[error(
+        "the database has the migration {0}, which this version of suiftly does not know; use the newer version"
+    )]
+    TooNew(String),
+    /// A value is in the database that none of our statements writes.
+    #[error(
+        "the table {table} holds something unexpected: {detail}; restore it from a backup or correct it by hand"
+    )]
+    Unexpected {
+        /// The table.
+        table: &'static str,
+        /// What was found, without a secret.
+        detail: String,
+    },
+    /// There is no randomness for the stream's id.
+    #[error(transparent)]
+    Random(#[from] crate::random::NoRandom),
+}
+
+impl DbError {
+    pub(in crate::db) fn unexpected(table: &'static str, detail: impl Into<String>) -> Self {
+        Self::Unexpected { table, detail: detail.into() }
+    }
+}
+
+/// A 64-bit name as a column holds it: the same bits.
+pub(in crate::db) const fn column_of(bits: u64) -> i64 {
+    bits.cast_signed()
+}
+
+/// The 64-bit name behind a column.
+pub(in crate::db) const fn bits_of(column: i64) -> u64 {
+    column.cast_unsigned()
+}
+
+/// A number of a column in the type that the program wants.
+pub(in crate::db) fn number<N: TryFrom<i64>>(
+    table: &'static str,
+    name: &str,
+    column: i64,
+) -> Result<N, DbError> {
+    N::try_from(column).map_err(|_| DbError::unexpected(table, format!("{name} is {column}")))
+}
+
+/// A word of a column in the type that the program wants.
+pub(in crate::db) fn word<W: std::str::FromStr>(
+    table: &'static str,
+    name: &str,
+    column: &str,
+) -> Result<W, DbError> {
+    column.parse().map_err(|_| DbError::unexpected(table, format!("{name} is `{column}`")))
+}
+
+/// The customer id in a column.
+pub(in crate::db) fn customer_id(table: &'static str, column: i64) -> Result<apikey::CustomerId, DbError> {
+    let id: u32 = number(table, "customer_id", column)?;
+    apikey::CustomerId::new(id).ok_or_else(|| DbError::unexpected(table, "customer_id is 0"))
+}

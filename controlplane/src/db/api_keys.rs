@@ -1,0 +1,129 @@
+//! The keys that we issued, by fingerprint. Their text is a function of these numbers and is not stored.
+
+use crate::db::schema::api_keys::{self, dsl};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, bits_of, column_of, customer_id, number, word};
+use apikey::{CustomerId, Derivation, Fingerprint, Group, Service, Version};
+use diesel::prelude::*;
+use std::collections::BTreeSet;
+
+/// A key that we issued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ApiKeyRow {
+    /// Its name.
+    pub fingerprint: Fingerprint,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// What it opens.
+    pub service: Service,
+    /// Which secret authenticates it.
+    pub group: Group,
+    /// Which of the customer's keys in the group it is.
+    pub derivation: Derivation,
+    /// Which tag rule it follows.
+    pub version: Version,
+    /// When it was made, unix milliseconds.
+    pub created_at_ms: i64,
+    /// When it was revoked, unix milliseconds.
+    pub revoked_at_ms: Option<i64>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = api_keys)]
+struct Columns {
+    fingerprint: i64,
+    customer_id: i64,
+    service: String,
+    key_group: i64,
+    derivation: i64,
+    version: i64,
+    created_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+}
+
+/// The key with this name, if we issued it.
+pub fn find(tx: &mut ReadTx<'_>, fingerprint: Fingerprint) -> Result<Option<ApiKeyRow>, DbError> {
+    let found: Option<Columns> = dsl::api_keys
+        .find(column_of(fingerprint.get()))
+        .select(Columns::as_select())
+        .first(tx.connection())
+        .optional()?;
+    found.map(row).transpose()
+}
+
+/// A customer's keys, oldest first; of one service, or of all.
+pub fn of_customer(
+    tx: &mut ReadTx<'_>,
+    customer: CustomerId,
+    service: Option<Service>,
+) -> Result<Vec<ApiKeyRow>, DbError> {
+    let mut query = dsl::api_keys.filter(dsl::customer_id.eq(i64::from(customer.get()))).into_boxed();
+    if let Some(service) = service {
+        query = query.filter(dsl::service.eq(service.name()));
+    }
+    let order = (dsl::created_at_ms, dsl::key_group, dsl::derivation);
+    let rows: Vec<Columns> = query.order(order).select(Columns::as_select()).load(tx.connection())?;
+    rows.into_iter().map(row).collect()
+}
+
+/// How many keys of a service the locked customer has, revoked ones included.
+pub fn count(tx: &mut WriteTx<'_>, lock: &CustomerLock, service: Service) -> Result<i64, DbError> {
+    let of_service = dsl::api_keys
+        .filter(dsl::customer_id.eq(i64::from(lock.customer().get())))
+        .filter(dsl::service.eq(service.name()));
+    Ok(of_service.count().get_result(tx.connection())?)
+}
+
+/// Which of these fingerprints belong to keys that we issued.
+pub fn issued_among(
+    tx: &mut ReadTx<'_>,
+    fingerprints: &[Fingerprint],
+) -> Result<BTreeSet<Fingerprint>, DbError> {
+    let columns: Vec<i64> = fingerprints.iter().map(|fingerprint| column_of(fingerprint.get())).collect();
+    let found: Vec<i64> = dsl::api_keys
+        .filter(dsl::fingerprint.eq_any(columns))
+        .select(dsl::fingerprint)
+        .load(tx.connection())?;
+    Ok(found.into_iter().map(|column| Fingerprint::from_u64(bits_of(column))).collect())
+}
+
+/// Adds a key of the locked customer.
+pub fn insert(tx: &mut WriteTx<'_>, lock: &CustomerLock, key: &ApiKeyRow) -> Result<(), DbError> {
+    let columns = (
+        dsl::fingerprint.eq(column_of(key.fingerprint.get())),
+        dsl::customer_id.eq(i64::from(lock.customer().get())),
+        dsl::service.eq(key.service.name()),
+        dsl::key_group.eq(i64::from(key.group.get())),
+        dsl::derivation.eq(i64::from(key.derivation.get())),
+        dsl::version.eq(i64::from(key.version.number())),
+        dsl::created_at_ms.eq(key.created_at_ms),
+        dsl::revoked_at_ms.eq(key.revoked_at_ms),
+    );
+    diesel::insert_into(dsl::api_keys).values(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Notes that an issued key was revoked; an earlier time stays.
+pub fn set_revoked(tx: &mut WriteTx<'_>, fingerprint: Fingerprint, now_ms: i64) -> Result<(), DbError> {
+    let target = dsl::api_keys
+        .filter(dsl::fingerprint.eq(column_of(fingerprint.get())))
+        .filter(dsl::revoked_at_ms.is_null());
+    diesel::update(target).set(dsl::revoked_at_ms.eq(now_ms)).execute(tx.connection())?;
+    Ok(())
+}
+
+fn row(columns: Columns) -> Result<ApiKeyRow, DbError> {
+    let unexpected = |name: &str| DbError::unexpected("api_keys", format!("{name} is out of range"));
+    let group: u8 = number("api_keys", "key_group", columns.key_group)?;
+    let version: u8 = number("api_keys", "version", columns.version)?;
+    let derivation: u32 = number("api_keys", "derivation", columns.derivation)?;
+    Ok(ApiKeyRow {
+        fingerprint: Fingerprint::from_u64(bits_of(columns.fingerprint)),
+        customer: customer_id("api_keys", columns.customer_id)?,
+        service: word("api_keys", "service", &columns.service)?,
+        group: Group::new(group).ok_or_else(|| unexpected("key_group"))?,
+        derivation: Derivation::new(derivation).ok_or_else(|| unexpected("derivation"))?,
+        version: Version::from_number(version).ok_or_else(|| unexpected("version"))?,
+        created_at_ms: columns.created_at_ms,
+        revoked_at_ms: columns.revoked_at_ms,
+    })
+}

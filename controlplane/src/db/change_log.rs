@@ -1,0 +1,39 @@
+//! The outbox: what the edges must be told, numbered without a gap. Written by [`crate::changes::record`], read by
+//! [`crate::changes::feed`].
+
+use crate::db::schema::change_log::dsl;
+use crate::db::{DbError, ReadTx, WriteTx, column_of, number};
+use diesel::prelude::*;
+use edgeformat::Change;
+
+/// One change with its number.
+pub type Numbered = (u64, Change);
+
+/// Adds a change.
+pub fn insert(tx: &mut WriteTx<'_>, sequence: u64, change: &Change, now_ms: i64) -> Result<(), DbError> {
+    let columns = (
+        dsl::sequence.eq(column_of(sequence)),
+        dsl::change.eq(change.to_string()),
+        dsl::created_at_ms.eq(now_ms),
+    );
+    diesel::insert_into(dsl::change_log).values(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+/// At most `limit` changes after a sequence number, in order.
+pub fn after(tx: &mut ReadTx<'_>, sequence: u64, limit: u32) -> Result<Vec<Numbered>, DbError> {
+    let rows: Vec<(i64, String)> = dsl::change_log
+        .filter(dsl::sequence.gt(column_of(sequence)))
+        .order(dsl::sequence)
+        .limit(i64::from(limit))
+        .select((dsl::sequence, dsl::change))
+        .load(tx.connection())?;
+    rows.into_iter()
+        .map(|(sequence, change)| {
+            let change = change
+                .parse()
+                .map_err(|error| DbError::unexpected("change_log", format!("change {sequence}: {error}")))?;
+            Ok((number("change_log", "sequence", sequence)?, change))
+        })
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! Who holds a [`CustomerLock`] is the only one who changes that customer's keys, services or money.
+
+use crate::db::{DbError, WriteTx, customers};
+use crate::domain::CustomerStatus;
+use apikey::CustomerId;
+
+/// Proof that a customer exists and is locked until the transaction ends. Only [`lock_customer`] makes one.
+#[derive(Debug)]
+pub struct CustomerLock {
+    customer: CustomerId,
+    status: CustomerStatus,
+}
+
+impl CustomerLock {
+    /// Whom it locks.
+    pub const fn customer(&self) -> CustomerId {
+        self.customer
+    }
+
+    /// How the customer stood when the lock was taken.
+    pub const fn status(&self) -> CustomerStatus {
+        self.status
+    }
+}
+
+/// Locks a customer; `None` where there is no such customer. On SQLite the write transaction is the lock already, on
+/// PostgreSQL it will be the row.
+///
+/// # Errors
+/// [`DbError`].
+pub fn lock_customer(tx: &mut WriteTx<'_>, customer: CustomerId) -> Result<Option<CustomerLock>, DbError> {
+    let row = customers::find(tx, customer)?;
+    Ok(row.map(|row| CustomerLock { customer: row.customer, status: row.status }))
+}

@@ -1,0 +1,57 @@
+//! Customers: one row a wallet.
+
+use crate::db::schema::customers::dsl;
+use crate::db::{DbError, ReadTx, WriteTx, customer_id, word};
+use crate::domain::{CustomerStatus, WalletAddress};
+use apikey::CustomerId;
+use diesel::prelude::*;
+
+/// A customer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CustomerRow {
+    /// The id that stands in keys.
+    pub customer: CustomerId,
+    /// Whether the customer may use anything.
+    pub status: CustomerStatus,
+}
+
+/// The customer with this id.
+pub fn find(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<CustomerRow>, DbError> {
+    let found: Option<(i64, String)> = dsl::customers
+        .find(i64::from(customer.get()))
+        .select((dsl::customer_id, dsl::status))
+        .first(tx.connection())
+        .optional()?;
+    found.map(row).transpose()
+}
+
+/// The customer with this wallet.
+pub fn find_by_wallet(tx: &mut ReadTx<'_>, wallet: &WalletAddress) -> Result<Option<CustomerRow>, DbError> {
+    let found: Option<(i64, String)> = dsl::customers
+        .filter(dsl::wallet_address.eq(wallet.as_str()))
+        .select((dsl::customer_id, dsl::status))
+        .first(tx.connection())
+        .optional()?;
+    found.map(row).transpose()
+}
+
+/// Adds an active customer.
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    customer: CustomerId,
+    wallet: &WalletAddress,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let row = (
+        dsl::customer_id.eq(i64::from(customer.get())),
+        dsl::wallet_address.eq(wallet.as_str()),
+        dsl::status.eq(CustomerStatus::Active.word()),
+        dsl::created_at_ms.eq(now_ms),
+    );
+    diesel::insert_into(dsl::customers).values(row).execute(tx.connection())?;
+    Ok(())
+}
+
+fn row((id, status): (i64, String)) -> Result<CustomerRow, DbError> {
+    Ok(CustomerRow { customer: customer_id("customers", id)?, status: word("customers", "status", &status)? })
+}

@@ -1,0 +1,82 @@
+//! Keys that are refused: one row a fingerprint, issued by us or not.
+
+use crate::db::schema::revocations::dsl;
+use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
+use crate::domain::RevocationSource;
+use apikey::Fingerprint;
+use diesel::prelude::*;
+use edgeformat::{Revocation, RevocationKind};
+use std::collections::BTreeMap;
+
+type Columns = (i64, i64, String);
+
+/// Every revocation.
+pub fn all(tx: &mut ReadTx<'_>) -> Result<Vec<Revocation>, DbError> {
+    let rows: Vec<Columns> =
+        dsl::revocations.select((dsl::fingerprint, dsl::in_force_from_s, dsl::kind)).load(tx.connection())?;
+    rows.into_iter().map(row).collect()
+}
+
+/// Which of these fingerprints are revoked already, or will be.
+pub fn among(
+    tx: &mut ReadTx<'_>,
+    fingerprints: &[Fingerprint],
+) -> Result<BTreeMap<Fingerprint, Revocation>, DbError> {
+    let columns: Vec<i64> = fingerprints.iter().map(|fingerprint| column_of(fingerprint.get())).collect();
+    let rows: Vec<Columns> = dsl::revocations
+        .filter(dsl::fingerprint.eq_any(columns))
+        .select((dsl::fingerprint, dsl::in_force_from_s, dsl::kind))
+        .load(tx.connection())?;
+    rows.into_iter()
+        .map(|columns| row(columns).map(|revocation| (revocation.fingerprint, revocation)))
+        .collect()
+}
+
+/// Adds a revocation of a fingerprint that has none.
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    revocation: &Revocation,
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let columns = (
+        dsl::fingerprint.eq(column_of(revocation.fingerprint.get())),
+        dsl::in_force_from_s.eq(column_of(revocation.in_force_from_s)),
+        dsl::kind.eq(revocation.kind.word()),
+        dsl::source.eq(source.word()),
+        dsl::created_at_ms.eq(now_ms),
+    );
+    diesel::insert_into(dsl::revocations).values(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Replaces what is written about a fingerprint.
+pub fn update(
+    tx: &mut WriteTx<'_>,
+    revocation: &Revocation,
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let columns = (
+        dsl::in_force_from_s.eq(column_of(revocation.in_force_from_s)),
+        dsl::kind.eq(revocation.kind.word()),
+        dsl::source.eq(source.word()),
+        dsl::created_at_ms.eq(now_ms),
+    );
+    let target = dsl::revocations.find(column_of(revocation.fingerprint.get()));
+    diesel::update(target).set(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+fn row((fingerprint, in_force_from_s, kind): Columns) -> Result<Revocation, DbError> {
+    let kind = match kind.as_str() {
+        "revoked" => RevocationKind::Revoked,
+        "expired" => RevocationKind::Expired,
+        other => return Err(DbError::unexpected("revocations", format!("kind is `{other}`"))),
+    };
+    Ok(Revocation {
+        fingerprint: Fingerprint::from_u64(bits_of(fingerprint)),
+        in_force_from_s: number("revocations", "in_force_from_s", in_force_from_s)?,
+        kind,
+    })
+}

@@ -1,0 +1,91 @@
+//! The tables as Diesel sees them, written by hand: print-schema would make 32-bit columns of `BIGINT` on SQLite.
+
+diesel::table! {
+    stream (stream_id) {
+        stream_id -> BigInt,
+        sequence -> BigInt,
+    }
+}
+
+diesel::table! {
+    customers (customer_id) {
+        customer_id -> BigInt,
+        wallet_address -> Text,
+        status -> Text,
+        created_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    tiers (tier, valid_from_ms) {
+        tier -> Text,
+        valid_from_ms -> BigInt,
+        guaranteed_per_s -> BigInt,
+        burst_per_s -> BigInt,
+        burst_priority -> BigInt,
+    }
+}
+
+diesel::table! {
+    plans (number) {
+        number -> BigInt,
+        guaranteed_per_s -> BigInt,
+        burst_per_s -> BigInt,
+        burst_priority -> BigInt,
+    }
+}
+
+diesel::table! {
+    services (customer_id, service) {
+        customer_id -> BigInt,
+        service -> Text,
+        state -> Text,
+        state_before_suspension -> Nullable<Text>,
+        tier -> Text,
+        plan -> BigInt,
+        source -> Text,
+        created_at_ms -> BigInt,
+        updated_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    derivation_counters (customer_id, key_group) {
+        customer_id -> BigInt,
+        key_group -> BigInt,
+        next -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_keys (fingerprint) {
+        fingerprint -> BigInt,
+        customer_id -> BigInt,
+        service -> Text,
+        key_group -> BigInt,
+        derivation -> BigInt,
+        version -> BigInt,
+        created_at_ms -> BigInt,
+        revoked_at_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    revocations (fingerprint) {
+        fingerprint -> BigInt,
+        in_force_from_s -> BigInt,
+        kind -> Text,
+        source -> Text,
+        created_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    change_log (sequence) {
+        sequence -> BigInt,
+        change -> Text,
+        created_at_ms -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(services, customers);

@@ -1,0 +1,121 @@
+//! Services of customers.
+
+use crate::db::schema::{customers, services, services::dsl};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number, word};
+use crate::domain::{CustomerStatus, GrantSource, ServiceState, Tier};
+use apikey::Service;
+use diesel::prelude::*;
+use edgeformat::{PlanNumber, PolicyKey};
+
+/// A customer's service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceRow {
+    /// Whose and which.
+    pub key: PolicyKey,
+    /// How it stands.
+    pub state: ServiceState,
+    /// Where `resume` leads back to; set exactly while an operator has suspended it.
+    pub state_before_suspension: Option<ServiceState>,
+    /// What was bought or granted.
+    pub tier: Tier,
+    /// The rates in force.
+    pub plan: PlanNumber,
+    /// Who gave it.
+    pub source: GrantSource,
+}
+
+type Columns = (i64, String, String, Option<String>, String, i64, String);
+const COLUMNS: (
+    dsl::customer_id,
+    dsl::service,
+    dsl::state,
+    dsl::state_before_suspension,
+    dsl::tier,
+    dsl::plan,
+    dsl::source,
+) = (
+    dsl::customer_id,
+    dsl::service,
+    dsl::state,
+    dsl::state_before_suspension,
+    dsl::tier,
+    dsl::plan,
+    dsl::source,
+);
+
+/// A customer's service, if the customer ever had it.
+pub fn find(tx: &mut ReadTx<'_>, key: PolicyKey) -> Result<Option<ServiceRow>, DbError> {
+    let found: Option<Columns> = dsl::services
+        .find((i64::from(key.customer.get()), key.service.name()))
+        .select(COLUMNS)
+        .first(tx.connection())
+        .optional()?;
+    found.map(row).transpose()
+}
+
+/// Every service of every customer, with the customer's status.
+pub fn all_with_customer(tx: &mut ReadTx<'_>) -> Result<Vec<(ServiceRow, CustomerStatus)>, DbError> {
+    let rows: Vec<(Columns, String)> = services::table
+        .inner_join(customers::table.on(customers::customer_id.eq(services::customer_id)))
+        .select((COLUMNS, customers::status))
+        .load(tx.connection())?;
+    rows.into_iter()
+        .map(|(columns, status)| Ok((row(columns)?, word("customers", "status", &status)?)))
+        .collect()
+}
+
+/// Adds a service of the locked customer.
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    row: &ServiceRow,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let columns = (
+        dsl::customer_id.eq(i64::from(lock.customer().get())),
+        dsl::service.eq(row.key.service.name()),
+        dsl::state.eq(row.state.word()),
+        dsl::state_before_suspension.eq(row.state_before_suspension.map(ServiceState::word)),
+        dsl::tier.eq(row.tier.word()),
+        dsl::plan.eq(i64::from(row.plan.get())),
+        dsl::source.eq(row.source.word()),
+        dsl::created_at_ms.eq(now_ms),
+        dsl::updated_at_ms.eq(now_ms),
+    );
+    diesel::insert_into(dsl::services).values(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Writes the new state of a service of the locked customer.
+pub fn update(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    row: &ServiceRow,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let target = dsl::services.find((i64::from(lock.customer().get()), row.key.service.name()));
+    let columns = (
+        dsl::state.eq(row.state.word()),
+        dsl::state_before_suspension.eq(row.state_before_suspension.map(ServiceState::word)),
+        dsl::tier.eq(row.tier.word()),
+        dsl::plan.eq(i64::from(row.plan.get())),
+        dsl::source.eq(row.source.word()),
+        dsl::updated_at_ms.eq(now_ms),
+    );
+    diesel::update(target).set(columns).execute(tx.connection())?;
+    Ok(())
+}
+
+fn row((id, service, state, before, tier, plan, source): Columns) -> Result<ServiceRow, DbError> {
+    let service: Service = word("services", "service", &service)?;
+    let before = before.map(|before| word("services", "state_before_suspension", &before)).transpose()?;
+    Ok(ServiceRow {
+        key: PolicyKey { customer: customer_id("services", id)?, service },
+        state: word("services", "state", &state)?,
+        state_before_suspension: before,
+        tier: word("services", "tier", &tier)?,
+        plan: PlanNumber::new(number("services", "plan", plan)?)
+            .ok_or_else(|| DbError::unexpected("services", format!("plan is {plan}")))?,
+        source: word("services", "source", &source)?,
+    })
+}

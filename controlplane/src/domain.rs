@@ -1,0 +1,43 @@
+//! The rules: what may happen, each in one write transaction. No HTTP, no SQL, no sockets.
+
+pub mod customers;
+pub mod keys;
+pub mod policy;
+pub mod revocations;
+pub mod services;
+mod wallet;
+mod words;
+
+pub use policy::policy_of;
+pub use wallet::{WalletAddress, WalletError};
+pub use words::{CustomerStatus, GrantSource, Rates, RevocationSource, ServiceState, Tier, UnknownWord};
+
+use crate::db::DbError;
+use apikey::{CustomerId, Service};
+
+/// Why a rule's function did nothing. The text is for the person who asked; [`DbError`] is for us.
+#[derive(Debug, thiserror::Error)]
+pub enum DomainError {
+    /// There is no such customer.
+    #[error("there is no customer {0}; `suiftly admin customer create` answers the id of a wallet")]
+    NoCustomer(CustomerId),
+    /// The customer never had the service.
+    #[error(
+        "customer {customer} does not have the service {service}; `suiftly admin service enable` grants it"
+    )]
+    NoService {
+        /// Whose.
+        customer: CustomerId,
+        /// Which.
+        service: Service,
+    },
+    /// A rule forbids it.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] crate::random::NoRandom),
+    /// The database failed; nothing has happened.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}

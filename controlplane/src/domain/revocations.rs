@@ -1,0 +1,112 @@
+//! Revoking keys, ours and others'.
+
+use crate::changes::record::record;
+use crate::db::stream::Position;
+use crate::db::{Database, WriteTx, api_keys, revocations, stream};
+use crate::domain::{DomainError, RevocationSource};
+use apikey::{Fingerprint, Version};
+use edgeformat::{Change, Revocation, RevocationKind};
+
+/// How many revocations one write transaction takes: long enough to spread the cost of its fsync, short enough that another
+/// writer waits well below a second.
+pub const CHUNK_MAX: usize = 5_000;
+
+/// A fingerprint that a key can have, or could have: its version exists.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct RevocableFingerprint(Fingerprint);
+
+/// No key can have this fingerprint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "no key can have the fingerprint {fingerprint}: its first two bits say version {version}, and there are only 0 and 1"
+)]
+pub struct ImpossibleFingerprint {
+    fingerprint: Fingerprint,
+    version: u8,
+}
+
+impl RevocableFingerprint {
+    /// The fingerprint.
+    pub const fn get(self) -> Fingerprint {
+        self.0
+    }
+}
+
+impl TryFrom<Fingerprint> for RevocableFingerprint {
+    type Error = ImpossibleFingerprint;
+
+    fn try_from(fingerprint: Fingerprint) -> Result<Self, ImpossibleFingerprint> {
+        let version = fingerprint.version_bits();
+        match Version::from_number(version) {
+            Some(_) => Ok(Self(fingerprint)),
+            None => Err(ImpossibleFingerprint { fingerprint, version }),
+        }
+    }
+}
+
+/// What a call of [`revoke`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revoked {
+    /// How many were not revoked before.
+    pub revoked: u64,
+    /// How many were.
+    pub already: u64,
+    /// How many of both we have not issued.
+    pub unknown: u64,
+    /// The stream afterwards.
+    pub position: Position,
+}
+
+/// Revokes at most [`CHUNK_MAX`] keys in one transaction, from now on. Keys that we never issued, too: one that was issued
+/// elsewhere can be stolen.
+///
+/// # Errors
+/// [`DomainError`]; then nothing has happened.
+pub fn revoke(
+    database: &mut Database,
+    chunk: &[RevocableFingerprint],
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<Revoked, DomainError> {
+    if chunk.len() > CHUNK_MAX {
+        return Err(DomainError::Refused(format!("at most {CHUNK_MAX} keys can be revoked at once")));
+    }
+    let fingerprints: Vec<Fingerprint> = chunk.iter().map(|fingerprint| fingerprint.get()).collect();
+    database.write(|tx| {
+        let issued = api_keys::issued_among(tx, &fingerprints)?;
+        let mut known = revocations::among(tx, &fingerprints)?;
+        let (mut revoked, mut already, mut unknown) = (0, 0, 0);
+        for fingerprint in fingerprints {
+            unknown += u64::from(!issued.contains(&fingerprint));
+            let wanted = Revocation { fingerprint, in_force_from_s: 0, kind: RevocationKind::Revoked };
+            let before = known.insert(fingerprint, wanted);
+            if before == Some(wanted) {
+                already += 1;
+                continue;
+            }
+            write_one(tx, &wanted, before.is_some(), source, now_ms)?;
+            if issued.contains(&fingerprint) {
+                api_keys::set_revoked(tx, fingerprint, now_ms)?;
+            }
+            revoked += 1;
+        }
+        Ok(Revoked { revoked, already, unknown, position: stream::position(tx)? })
+    })
+}
+
+fn write_one(
+    tx: &mut WriteTx<'_>,
+    revocation: &Revocation,
+    has_row: bool,
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<(), DomainError> {
+    if has_row {
+        // An expiry, or a revocation that was to come later: now it is in force.
+        revocations::update(tx, revocation, source, now_ms)?;
+    } else {
+        revocations::insert(tx, revocation, source, now_ms)?;
+    }
+    record(tx, &Change::SetRevocation(*revocation), now_ms)?;
+    Ok(())
+}

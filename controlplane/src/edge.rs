@@ -1,0 +1,23 @@
+//! Keeping the edge on this machine in step with the database. Only this folder talks to HAProxy.
+//!
+//! [`agent::Agent`] is a reconciler: a signal or a tick makes it look at what should be ([`mirror`], from the database) and
+//! what is (the files, every worker), and make it so. The signal carries no data, so that start, crash, change and repair are
+//! one path. The order is fixed: files first ([`map_files`]), then every worker ([`push`] over [`runtime_socket`]), then
+//! [`board`] tells whoever waits. What is not on disk is not pushed, and what not every worker has confirmed is not
+//! acknowledged.
+
+pub mod agent;
+pub mod board;
+pub mod control_client;
+pub mod control_protocol;
+pub mod control_socket;
+pub mod map_files;
+pub mod mirror;
+pub mod plan_map;
+pub mod push;
+pub mod runtime_socket;
+pub mod scanner;
+pub mod workers;
+
+/// The name of the edge on this machine, in answers.
+pub const LOCAL_EDGE: &str = "local";

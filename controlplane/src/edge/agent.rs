@@ -1,0 +1,187 @@
+//! The reconciler: what should be, what is, make it so.
+//!
+//! One function, [`Agent::look`], is called at start, at every signal and every second, with no input but the database and
+//! the machine. A crash at any point of it is repaired by the next call.
+//!
+//! It deliberately does not decide anything: what a customer may do is decided by [`crate::domain`] alone.
+
+use crate::app::chain_of;
+use crate::changes::feed::{self, Feed};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::{Database, DbError};
+use crate::edge::board::Board;
+use crate::edge::map_files::{MapFileIoError, MapFiles};
+use crate::edge::mirror::Mirror;
+use crate::edge::push::{PushCounts, PushError, Pusher};
+use crate::edge::runtime_socket::MasterSocket;
+use crate::edge::workers::Workers;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// How often the agent looks without being asked: a hand edit or a restarted HAProxy is noticed within this.
+const TICK: Duration = Duration::from_secs(1);
+/// The same while the edge is not in step: an HAProxy that comes back is brought up to date at once.
+const TICK_WHILE_BEHIND: Duration = Duration::from_millis(200);
+
+/// Why a look did not end with every worker in step.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The database could not be read.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A map file could not be made; nothing was pushed.
+    #[error(transparent)]
+    MapFile(#[from] MapFileIoError),
+    /// A worker is not in step.
+    #[error(transparent)]
+    Push(#[from] PushError),
+}
+
+/// Keeps the files and the workers of this machine in step with the database.
+pub struct Agent {
+    database: Database,
+    mirror: Mirror,
+    /// Another number whenever the mirror is another.
+    revision: u64,
+    files: MapFiles,
+    pusher: Pusher,
+    scans: Receiver<Mirror>,
+    board: Arc<Board>,
+    clock: Clock,
+    /// The error that was logged last, so that an HAProxy that is down fills no log.
+    logged_error: Option<String>,
+}
+
+impl Agent {
+    /// Reads the database and writes the map files. HAProxy can start after this.
+    ///
+    /// # Errors
+    /// [`LookError::Db`] or [`LookError::MapFile`].
+    pub fn start(
+        mut database: Database,
+        config: &Config,
+        board: Arc<Board>,
+        scans: Receiver<Mirror>,
+        clock: Clock,
+    ) -> Result<Self, LookError> {
+        let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
+        let mut files = MapFiles::new(config.state.maps());
+        files.make_durable(&mirror, 0)?;
+        let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
+        let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
+        board.publish(0, |state| {
+            state.database = Some(mirror.position());
+            state.last_error = Some("HAProxy was not looked at yet".to_owned());
+        });
+        Ok(Self { database, mirror, revision: 0, files, pusher, scans, board, clock, logged_error: None })
+    }
+
+    /// Looks until the board says stop.
+    pub fn run(mut self) {
+        // The first look is not waited for.
+        let mut answers = self.board.next_look(Duration::ZERO);
+        while !self.board.is_stopping() {
+            let mut counts = PushCounts::default();
+            let result = self.look(&mut counts);
+            let tick = if result.is_ok() { TICK } else { TICK_WHILE_BEHIND };
+            self.publish(answers, counts, result);
+            answers = self.board.next_look(tick);
+        }
+    }
+
+    /// The one function: database → mirror → files → every worker. The order is the promise: what is not on disk is not
+    /// pushed.
+    fn look(&mut self, counts: &mut PushCounts) -> Result<Workers, LookError> {
+        self.follow_the_database()?;
+        self.compare_with_a_scan(counts);
+        self.files.make_durable(&self.mirror, self.revision)?;
+        Ok(self.pusher.bring_every_worker_in_step(&self.mirror, counts)?)
+    }
+
+    fn follow_the_database(&mut self) -> Result<(), DbError> {
+        let known = self.mirror.position();
+        match self.database.read(|tx| feed::after(tx, known))? {
+            Feed::Changes(changes) if changes.is_empty() => {}
+            Feed::Changes(changes) => {
+                self.mirror.advance(changes);
+                self.revision += 1;
+            }
+            Feed::Snapshot(snapshot) => {
+                self.mirror = Mirror::from_snapshot(snapshot);
+                self.revision += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a scan of the whole database, if one is there, and repairs the mirror where it differs.
+    fn compare_with_a_scan(&mut self, counts: &mut PushCounts) {
+        let Ok(mut scan) = self.scans.try_recv() else { return };
+        // Changes that came after the scan; where they are no longer held, the next scan will do.
+        let Some(changes) = self.mirror.changes_after(scan.position().sequence) else { return };
+        scan.advance(changes);
+        if scan.position() != self.mirror.position() {
+            return;
+        }
+        if let Some(difference) = self.mirror.difference(&scan) {
+            tracing::error!(
+                plans = difference.plans,
+                policies = difference.policies,
+                revocations = difference.revocations,
+                sequence = scan.position().sequence,
+                "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
+            );
+            self.mirror = scan;
+            self.revision += 1;
+            counts.repairs += 1;
+        }
+    }
+
+    fn publish(&mut self, answers: u64, counts: PushCounts, result: Result<Workers, LookError>) {
+        let position = self.mirror.position();
+        let error = result.as_ref().err().map(chain_of);
+        self.log(error.as_ref());
+        let (plans, policies, revocations) =
+            (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
+        let now_ms = self.clock.now_ms();
+        self.board.publish(answers, |state| {
+            (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
+            state.database = Some(position);
+            state.counts.pushes += counts.pushes;
+            state.counts.loads += counts.loads;
+            state.counts.repairs += counts.repairs;
+            state.errors += u64::from(error.is_some());
+            match result {
+                Ok(workers) => {
+                    state.confirmed = Some(position);
+                    state.workers = workers.all().count();
+                    state.in_step_since_ms.get_or_insert(now_ms);
+                }
+                Err(_) => {
+                    state.workers = 0;
+                    state.in_step_since_ms = None;
+                }
+            }
+            state.last_error = error;
+        });
+    }
+
+    fn log(&mut self, error: Option<&String>) {
+        match (error, &self.logged_error) {
+            (Some(error), logged) if logged.as_ref() != Some(error) => {
+                tracing::warn!(
+                    error,
+                    sequence = self.mirror.position().sequence,
+                    "the edge is not in step; trying again"
+                );
+            }
+            (None, Some(_)) => {
+                tracing::info!(sequence = self.mirror.position().sequence, "the edge is in step again");
+            }
+            _ => {}
+        }
+        self.logged_error = error.cloned();
+    }
+}

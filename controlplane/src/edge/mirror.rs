@@ -1,0 +1,244 @@
+//! What the edge should know, in memory: the database's policies, revocations and plans at one sequence number.
+
+use crate::changes::feed::{CHANGES_MAX, Snapshot};
+use crate::db::change_log::Numbered;
+use crate::db::stream::Position;
+use apikey::Fingerprint;
+use edgeformat::{Change, Plan, PlanNumber, Policy, PolicyKey, Revocation, TableDigest};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The edge's tables as they should be.
+#[derive(Debug)]
+pub struct Mirror {
+    position: Position,
+    plans: BTreeMap<PlanNumber, Plan>,
+    policies: BTreeMap<PolicyKey, Policy>,
+    revocations: BTreeMap<Fingerprint, Revocation>,
+    policies_digest: TableDigest,
+    revocations_digest: TableDigest,
+    /// The last changes, without a gap, up to `position`; at most [`CHANGES_MAX`]. An edge that lacks only these is sent
+    /// only these.
+    recent: VecDeque<Numbered>,
+}
+
+/// How two mirrors at the same position differ, in numbers for a log line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Plans that differ.
+    pub plans: usize,
+    /// Policies that differ.
+    pub policies: usize,
+    /// Revocations that differ.
+    pub revocations: usize,
+}
+
+impl Mirror {
+    /// The tables of a snapshot.
+    pub fn from_snapshot(snapshot: Snapshot) -> Self {
+        let mut mirror = Self {
+            position: snapshot.position,
+            plans: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            revocations: BTreeMap::new(),
+            policies_digest: TableDigest::default(),
+            revocations_digest: TableDigest::default(),
+            recent: snapshot.recent.into(),
+        };
+        let plans = snapshot.plans.into_iter().map(Change::SetPlan);
+        let policies = snapshot.policies.into_iter().map(Change::SetPolicy);
+        let revocations = snapshot.revocations.into_iter().map(Change::SetRevocation);
+        for change in plans.chain(policies).chain(revocations) {
+            mirror.apply(change);
+        }
+        mirror
+    }
+
+    /// Takes in the changes that follow its position, in order.
+    pub fn advance(&mut self, changes: Vec<Numbered>) {
+        for (sequence, change) in changes {
+            if sequence <= self.position.sequence {
+                continue;
+            }
+            self.apply(change);
+            self.position.sequence = sequence;
+            self.recent.push_back((sequence, change));
+            if self.recent.len() > CHANGES_MAX as usize {
+                self.recent.pop_front();
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::SetPlan(plan) => {
+                self.plans.insert(plan.number, plan);
+            }
+            Change::RemovePlan(number) => {
+                self.plans.remove(&number);
+            }
+            Change::SetPolicy(policy) => {
+                let old = self.policies.insert(policy.key, policy);
+                self.policies_digest.add(policy.digest());
+                old.inspect(|old| self.policies_digest.remove(old.digest()));
+            }
+            Change::RemovePolicy(key) => {
+                let old = self.policies.remove(&key);
+                old.inspect(|old| self.policies_digest.remove(old.digest()));
+            }
+            Change::SetRevocation(revocation) => {
+                let old = self.revocations.insert(revocation.fingerprint, revocation);
+                self.revocations_digest.add(revocation.digest());
+                old.inspect(|old| self.revocations_digest.remove(old.digest()));
+            }
+            Change::RemoveRevocation(fingerprint) => {
+                let old = self.revocations.remove(&fingerprint);
+                old.inspect(|old| self.revocations_digest.remove(old.digest()));
+            }
+        }
+    }
+
+    /// Which history, and how far.
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Every plan, by number.
+    pub const fn plans(&self) -> &BTreeMap<PlanNumber, Plan> {
+        &self.plans
+    }
+
+    /// Every policy, by customer and service.
+    pub const fn policies(&self) -> &BTreeMap<PolicyKey, Policy> {
+        &self.policies
+    }
+
+    /// Every revocation, by fingerprint.
+    pub const fn revocations(&self) -> &BTreeMap<Fingerprint, Revocation> {
+        &self.revocations
+    }
+
+    /// The checksum that an edge's policies must have.
+    pub const fn policies_digest(&self) -> TableDigest {
+        self.policies_digest
+    }
+
+    /// The checksum that an edge's revocations must have.
+    pub const fn revocations_digest(&self) -> TableDigest {
+        self.revocations_digest
+    }
+
+    /// The changes after a number, in order; none where some of them are no longer held.
+    pub fn changes_after(&self, sequence: u64) -> Option<Vec<Numbered>> {
+        if sequence > self.position.sequence {
+            return None;
+        }
+        if sequence == self.position.sequence {
+            return Some(Vec::new());
+        }
+        let first_held = self.recent.front().map(|(first, _)| *first)?;
+        if first_held > sequence + 1 {
+            return None;
+        }
+        Some(self.recent.iter().filter(|(held, _)| *held > sequence).copied().collect())
+    }
+
+    /// How another mirror at the same position differs from this one. Cheap where it does not: the checksums decide.
+    pub fn difference(&self, other: &Self) -> Option<Difference> {
+        let difference = Difference {
+            plans: differing(&self.plans, &other.plans),
+            policies: if self.policies_digest == other.policies_digest {
+                0
+            } else {
+                differing(&self.policies, &other.policies)
+            },
+            revocations: if self.revocations_digest == other.revocations_digest {
+                0
+            } else {
+                differing(&self.revocations, &other.revocations)
+            },
+        };
+        let none = Difference { plans: 0, policies: 0, revocations: 0 };
+        (difference != none).then_some(difference)
+    }
+}
+
+fn differing<K: Ord, V: PartialEq>(one: &BTreeMap<K, V>, other: &BTreeMap<K, V>) -> usize {
+    let missing_or_other = one.iter().filter(|(key, value)| other.get(key) != Some(value)).count();
+    missing_or_other + other.keys().filter(|key| !one.contains_key(key)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use edgeformat::StreamId;
+
+    fn empty() -> Mirror {
+        Mirror::from_snapshot(Snapshot {
+            position: Position { stream: StreamId::from_u64(1), sequence: 0 },
+            plans: Vec::new(),
+            policies: Vec::new(),
+            revocations: Vec::new(),
+            recent: Vec::new(),
+        })
+    }
+
+    fn changes(texts: &[&str]) -> Vec<Numbered> {
+        texts.iter().zip(1..).map(|(text, sequence)| (sequence, text.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn changes_lead_to_the_same_tables_as_a_snapshot_of_the_result() {
+        let mut mirror = empty();
+        mirror.advance(changes(&[
+            "+l:1:12",
+            "+p:7:seal:enabled:1:-",
+            "+p:7:seal:disabled:1:-",
+            "+p:8:grpc:enabled:1:-",
+            "-p:8:grpc",
+            "+r:4100000100000007:0:revoked",
+            "+r:4100000200000007:5:expired",
+            "-r:4100000200000007",
+        ]));
+        let snapshot = Mirror::from_snapshot(Snapshot {
+            position: mirror.position(),
+            plans: mirror.plans().values().copied().collect(),
+            policies: mirror.policies().values().copied().collect(),
+            revocations: mirror.revocations().values().copied().collect(),
+            recent: Vec::new(),
+        });
+        assert_eq!((mirror.policies().len(), mirror.revocations().len(), mirror.plans().len()), (1, 1, 1));
+        assert_eq!(mirror.policies_digest(), snapshot.policies_digest());
+        assert_eq!(mirror.revocations_digest(), snapshot.revocations_digest());
+        assert_eq!(mirror.difference(&snapshot), None);
+    }
+
+    #[test]
+    fn changes_that_are_no_longer_held_are_not_made_up() {
+        let mut mirror = empty();
+        mirror.advance(changes(&["+l:1:12", "+l:2:13", "+l:3:14"]));
+        assert_eq!(mirror.changes_after(1).unwrap().len(), 2);
+        assert_eq!(mirror.changes_after(3).unwrap().len(), 0);
+        assert_eq!(mirror.changes_after(4), None);
+        mirror.recent.pop_front();
+        assert_eq!(mirror.changes_after(0), None);
+        assert_eq!(mirror.changes_after(1).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_change_that_is_known_already_changes_nothing() {
+        let mut mirror = empty();
+        mirror.advance(changes(&["+p:7:seal:enabled:1:-"]));
+        let digest = mirror.policies_digest();
+        mirror.advance(changes(&["+p:7:seal:disabled:1:-"]));
+        assert_eq!(mirror.policies_digest(), digest);
+    }
+
+    #[test]
+    fn a_difference_is_counted_by_table() {
+        let (mut one, mut other) = (empty(), empty());
+        one.advance(changes(&["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked"]));
+        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12"]));
+        assert_eq!(one.difference(&other), Some(Difference { plans: 1, policies: 1, revocations: 1 }));
+    }
+}

@@ -1,0 +1,114 @@
+//! Which worker processes HAProxy has, by `show proc` on the master socket.
+
+/// Every worker that still serves connections.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Workers {
+    /// Those of the present configuration.
+    pub current: Vec<u32>,
+    /// Those from before a reload that still have connections.
+    pub old: Vec<u32>,
+}
+
+impl Workers {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        self.current.iter().chain(&self.old).copied()
+    }
+}
+
+/// Reads the reply to `show proc`.
+///
+/// ```text
+/// #<PID>          <type>          <reloads>       <uptime>        <version>
+/// 11550           master          1 [failed: 0]   0d00h00m03s     2.6.12-1+deb12u4
+/// # workers
+/// 11648           worker          0               0d00h00m01s     2.6.12-1+deb12u4
+/// # old workers
+/// 11553           worker          1               0d00h00m03s     2.6.12-1+deb12u4
+/// # programs
+///
+/// ```
+///
+/// # Errors
+/// What is wrong with it. A reply without its sections was cut off: to miss a worker would be to forget a revocation.
+pub fn parse_show_proc(reply: &str) -> Result<Workers, String> {
+    enum Section {
+        Head,
+        Current,
+        Old,
+        Programs,
+    }
+    let mut section = Section::Head;
+    let mut workers = Workers::default();
+    for line in reply.lines() {
+        match line.trim_end() {
+            "# workers" => section = Section::Current,
+            "# old workers" => section = Section::Old,
+            "# programs" => section = Section::Programs,
+            "" => {}
+            comment if comment.starts_with('#') => {}
+            row => match section {
+                Section::Current => workers.current.push(worker_pid(row)?),
+                Section::Old => workers.old.push(worker_pid(row)?),
+                Section::Head | Section::Programs => {}
+            },
+        }
+    }
+    match section {
+        Section::Programs => Ok(workers),
+        _ => Err("the list of processes breaks off before `# programs`".to_owned()),
+    }
+}
+
+fn worker_pid(row: &str) -> Result<u32, String> {
+    let mut words = row.split_ascii_whitespace();
+    let pid = words.next().and_then(|word| word.parse().ok()).filter(|pid| *pid > 1);
+    match (pid, words.next()) {
+        (Some(pid), Some("worker")) => Ok(pid),
+        _ => Err(format!("`{}` is no line about a worker", row.chars().take(60).collect::<String>())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const HEAD: &str = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
+        11550           master          1 [failed: 0]   0d00h00m03s     2.6.12-1+deb12u4\n";
+
+    #[test]
+    fn current_and_old_workers_are_told_apart_and_programs_are_neither() {
+        let reply = format!(
+            "{HEAD}# workers\n11648           worker          0               0d00h00m01s     2.6.12-1+deb12u4\n\
+             # old workers\n11553           worker          1               0d00h00m03s     2.6.12-1+deb12u4\n\
+             11540           worker          2               0d00h01m03s     2.6.12-1+deb12u4\n\
+             # programs\n11700           prog            0               0d00h00m03s     -\n\n"
+        );
+        assert_eq!(
+            parse_show_proc(&reply).unwrap(),
+            Workers { current: vec![11648], old: vec![11553, 11540] }
+        );
+    }
+
+    #[test]
+    fn a_master_without_workers_is_a_list_without_workers() {
+        let workers = parse_show_proc(&format!("{HEAD}# workers\n# programs\n\n")).unwrap();
+        assert_eq!(workers.all().count(), 0);
+    }
+
+    #[test]
+    fn a_reply_that_breaks_off_is_no_list() {
+        let whole =
+            format!("{HEAD}# workers\n11648           worker          0  0d00h00m01s  2.6.12\n# programs\n");
+        for len in 0..whole.len() - 2 {
+            assert!(parse_show_proc(&whole[..len]).is_err(), "{:?}", &whole[..len]);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_worker_is_named() {
+        let error = parse_show_proc(&format!("{HEAD}# workers\nhello\n# programs\n")).unwrap_err();
+        assert!(error.contains("hello"));
+    }
+}

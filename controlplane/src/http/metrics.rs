@@ -1,0 +1,119 @@
+//! `/metrics`: numbers for Prometheus. Only this machine may ask; operators' tokens come with a later slice.
+
+use crate::app::chain_of;
+use crate::edge::board::EdgeState;
+use crate::http::State;
+use crate::problem::Problem;
+use actix_web::{HttpRequest, HttpResponse, web};
+use prometheus::core::Collector;
+use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::net::IpAddr;
+
+const MS_PER_S: i64 = 1_000;
+
+/// `GET /metrics`.
+pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    // The peer of the connection, never a header: anybody can write a header.
+    if !request.peer_addr().is_some_and(|peer| is_this_machine(peer.ip())) {
+        return Problem::LoopbackOnly.response();
+    }
+    match render(&state.board.state(), state.clock.now_ms()) {
+        Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
+        Err(error) => {
+            tracing::error!(error = chain_of(&error), "metrics could not be written");
+            Problem::Internal.response()
+        }
+    }
+}
+
+fn is_this_machine(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
+/// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
+fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+    let registry = Registry::new();
+    let in_step_s = state.in_step_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S);
+    let gauges = [
+        (
+            "suiftly_database_sequence",
+            "Last change in the database",
+            state.database.map_or(0, |at| as_i64(at.sequence)),
+        ),
+        (
+            "suiftly_edge_sequence",
+            "Last change that every worker confirmed",
+            state.confirmed.map_or(0, |at| as_i64(at.sequence)),
+        ),
+        (
+            "suiftly_edge_in_step",
+            "1 while every worker is in step",
+            i64::from(state.in_step_since_ms.is_some()),
+        ),
+        ("suiftly_edge_workers", "HAProxy workers in step, old ones included", as_i64(state.workers as u64)),
+        ("suiftly_edge_in_step_seconds", "Seconds since the edge is in step", in_step_s),
+        ("suiftly_policies", "Policies that the edge should have", as_i64(state.policies as u64)),
+        ("suiftly_revocations", "Revocations that the edge should have", as_i64(state.revocations as u64)),
+        ("suiftly_plans", "Plans that the edge should have", as_i64(state.plans as u64)),
+    ];
+    for (name, help, value) in gauges {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(value);
+        register(&registry, gauge)?;
+    }
+    let counters = [
+        ("suiftly_edge_pushes_total", "Workers that were sent something", state.counts.pushes),
+        ("suiftly_edge_loads_total", "Workers that were loaded whole", state.counts.loads),
+        (
+            "suiftly_edge_repairs_total",
+            "Differences without a change that were repaired",
+            state.counts.repairs,
+        ),
+        ("suiftly_edge_errors_total", "Looks at the edge that ended in an error", state.errors),
+    ];
+    for (name, help, value) in counters {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        register(&registry, counter)?;
+    }
+    let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    register(&registry, build)?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(text)
+}
+
+fn register(registry: &Registry, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(metric))
+}
+
+fn as_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn every_number_is_there_once() {
+        let text = String::from_utf8(render(&EdgeState::default(), 5_000).unwrap()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 13, "{text}");
+        assert!(text.contains("suiftly_build_info{version=\""));
+    }
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+        ] {
+            assert_eq!(is_this_machine(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

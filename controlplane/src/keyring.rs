@@ -1,0 +1,145 @@
+//! The keyring file on this machine: read, or made at the first start. Its form is [`edgeformat::Keyring`]'s.
+//!
+//! An existing file is never rewritten: whoever overwrites it makes every key that was ever issued worthless.
+
+use crate::config::KeyringConfig;
+use crate::random::{self, NoRandom};
+use apikey::{Group, GroupSecret, MacKey, Version};
+use edgeformat::Keyring;
+use edgeformat::keyring::{KEYRING_LEN_MAX, KeyringError};
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Why there is no keyring. No text of it shows a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringFileError {
+    /// There is no such file.
+    #[error("there is no keyring {}; `suiftly serve` makes one at its first start, or name another with SUIFTLY_KEYRING", .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("the keyring {} cannot be read", .0.display())]
+    Read(PathBuf, #[source] std::io::Error),
+    /// Others on this machine may read the file.
+    #[error("the keyring {} has mode {mode:04o}, so others may read its secrets; run `chmod 600 {}`", .file.display(), .file.display())]
+    Mode {
+        /// The file.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file is far larger than any keyring.
+    #[error("the keyring {} is larger than {KEYRING_LEN_MAX} bytes; that is no keyring", .0.display())]
+    TooLong(PathBuf),
+    /// The text is no keyring.
+    #[error("the keyring {} cannot be used; correct it", .0.display())]
+    Content(PathBuf, #[source] KeyringError),
+    /// The file cannot be made.
+    #[error("the keyring {} cannot be made", .0.display())]
+    Make(PathBuf, #[source] std::io::Error),
+    /// There is no randomness for a secret.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
+}
+
+/// The group that a new keyring has.
+const FIRST_GROUP: u8 = 1;
+
+/// Reads the keyring.
+///
+/// # Errors
+/// See [`KeyringFileError`]; a file that others may read is refused.
+pub fn load(path: &Path) -> Result<Keyring, KeyringFileError> {
+    let read = |error| KeyringFileError::Read(path.to_owned(), error);
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => KeyringFileError::Missing(path.to_owned()),
+        _ => read(error),
+    })?;
+    // Asked of the open file, so that it is the file that is then read.
+    let mode = file.metadata().map_err(read)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyringFileError::Mode { file: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(KEYRING_LEN_MAX + 1).read_to_string(&mut text).map_err(read)?;
+    if text.len() as u64 > KEYRING_LEN_MAX {
+        return Err(KeyringFileError::TooLong(path.to_owned()));
+    }
+    Keyring::parse(&text).map_err(|error| KeyringFileError::Content(path.to_owned(), error))
+}
+
+/// Reads the keyring, and makes it first where there is none.
+///
+/// # Errors
+/// See [`KeyringFileError`].
+pub fn load_or_make(config: &KeyringConfig) -> Result<Keyring, KeyringFileError> {
+    match load(&config.file) {
+        Err(KeyringFileError::Missing(_)) => {
+            make(config)?;
+            load(&config.file)
+        }
+        other => other,
+    }
+}
+
+/// The MAC key of a group, if the keyring has it.
+pub fn mac_of(keyring: &Keyring, group: Group) -> Option<MacKey> {
+    keyring
+        .groups
+        .iter()
+        .find(|(known, _)| *known == group)
+        .map(|(_, secret): &(Group, GroupSecret)| MacKey::new(secret))
+}
+
+/// Whether keys of this version may exist in this group.
+pub fn accepts(keyring: &Keyring, version: Version, group: Group) -> bool {
+    match version {
+        Version::V0 => keyring.accept_v0_groups.contains(&group),
+        Version::V1 => true,
+    }
+}
+
+/// Written whole under a name of its own and then linked, which fails if there is a keyring already: two first starts
+/// at once agree on one file, and nobody ever reads half of one.
+fn make(config: &KeyringConfig) -> Result<(), KeyringFileError> {
+    let path = &config.file;
+    let secret = Zeroizing::new(random::bytes_32()?);
+    let draft = path.with_extension(format!("new-{:016x}", random::nonzero_u64()?));
+    let made =
+        write_new(&draft, &text_of(&secret, config.accept_v0)).and_then(|()| {
+            match std::fs::hard_link(&draft, path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                other => other,
+            }
+        });
+    let removed = std::fs::remove_file(&draft);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    made.and(removed).and(synced).map_err(|error| KeyringFileError::Make(path.clone(), error))
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    // `create_new` is O_EXCL: never through somebody's link, never over somebody's file.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn text_of(secret: &[u8; 32], accept_v0: bool) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(512));
+    let accept_v0_groups = if accept_v0 { FIRST_GROUP.to_string() } else { String::new() };
+    // Writing into a String cannot fail.
+    let _ = write!(
+        text,
+        "# The secrets of the master key groups. Whoever has them can make keys for every customer: mode 0600, no copies.\n\
+         default_group = {FIRST_GROUP}\naccept_v0_groups = [{accept_v0_groups}]\n\n[groups]\n{FIRST_GROUP} = \""
+    );
+    for byte in secret {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push_str("\"\n");
+    text
+}
