@@ -1,0 +1,138 @@
+# Starts, watches and stops one stack: demo upstream, control plane, HAProxy. Sourced; the working directory is the
+# checkout. Everything that runs writes below SUIFTLY_STATE and nowhere else.
+
+SUIFTLY=${TARGET_DIR:-target}/release/suiftly
+declare -A CHILD=()     # name -> pid
+declare -A FAILED=()    # name -> starts in a row that never served
+STOPPING=0
+
+stack_settings() {
+    export SUIFTLY_STATE SUIFTLY_HOME
+    SUIFTLY_STATE=$(realpath -m "${SUIFTLY_STATE:-var}")
+    SUIFTLY_HOME=$PWD
+    export SUIFTLY_EDGE_PORT=${SUIFTLY_EDGE_PORT:-8080} SUIFTLY_API_PORT=${SUIFTLY_API_PORT:-8081}
+    export SUIFTLY_STATS_PORT=${SUIFTLY_STATS_PORT:-8404} SUIFTLY_UPSTREAM_PORT=${SUIFTLY_UPSTREAM_PORT:-9000}
+    EDGE_URL=http://127.0.0.1:$SUIFTLY_EDGE_PORT
+    API_URL=http://127.0.0.1:$SUIFTLY_API_PORT
+    STATS_URL=http://127.0.0.1:$SUIFTLY_STATS_PORT
+    # A unix socket's path has at most 107 bytes, and HAProxy makes a temporary name beside its own.
+    if [ ${#SUIFTLY_STATE} -gt 75 ]; then
+        echo "SUIFTLY_STATE is too long a path for its sockets (${#SUIFTLY_STATE} bytes, at most 75): $SUIFTLY_STATE" >&2
+        return 1
+    fi
+    mkdir -p -m 700 "$SUIFTLY_STATE"
+    mkdir -p "$SUIFTLY_STATE/log" "$SUIFTLY_STATE/modules"
+}
+
+port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+require_free_ports() {
+    local name port
+    for name in SUIFTLY_EDGE_PORT SUIFTLY_API_PORT SUIFTLY_STATS_PORT ${USES_DEMO_UPSTREAM:+SUIFTLY_UPSTREAM_PORT}; do
+        port=${!name}
+        if port_taken "$port"; then
+            echo "port $port is taken: end what listens there, or choose another with $name=…" >&2
+            return 1
+        fi
+    done
+}
+
+start_child() {
+    local name=$1
+    case $name in
+        upstream) "$SUIFTLY" demo-upstream --port "$SUIFTLY_UPSTREAM_PORT" >>"$SUIFTLY_STATE/log/upstream.log" 2>&1 & ;;
+        serve) "$SUIFTLY" serve >>"$SUIFTLY_STATE/log/serve.log" 2>&1 & ;;
+        haproxy)
+            rm -f "$SUIFTLY_STATE/haproxy.served"
+            haproxy -W -p "$SUIFTLY_STATE/haproxy.pid" -S "$SUIFTLY_STATE/haproxy-master.sock" \
+                -f haproxy/haproxy.cfg >>"$SUIFTLY_STATE/log/haproxy.log" 2>&1 & ;;
+    esac
+    CHILD[$name]=$!
+    # Whether this start ever served decides whether the next one waits (see restart_child).
+    if [ "$name" = haproxy ]; then
+        (until curl -fsS -m 1 -o /dev/null "$EDGE_URL/_suiftly/health"; do sleep 0.2; done; : >"$SUIFTLY_STATE/haproxy.served") 2>/dev/null &
+        disown
+    fi
+}
+
+# await WHAT SECONDS COMMAND ...: repeats COMMAND until it succeeds; ends early when a child has died.
+await() {
+    local what=$1 deadline=$((SECONDS + $2)) name
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        for name in "${!CHILD[@]}"; do
+            if ! kill -0 "${CHILD[$name]}" 2>/dev/null; then
+                echo "$name ended while starting; the end of $SUIFTLY_STATE/log/$name.log:" >&2
+                tail -n 5 "$SUIFTLY_STATE/log/$name.log" >&2
+                return 1
+            fi
+        done
+        if [ $SECONDS -ge $deadline ]; then
+            echo "$what did not happen; see $SUIFTLY_STATE/log/" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+start_stack() {
+    if [ -z "${SUIFTLY_UPSTREAM:-}" ] || [ -z "${SUIFTLY_GRPC_UPSTREAM:-}" ]; then USES_DEMO_UPSTREAM=1; fi
+    require_free_ports || return 1
+    put_in_place "$TARGET_DIR/modules/libsuiftly-lua5.3.so" "$SUIFTLY_STATE/modules/libsuiftly-lua5.3.so"
+    put_in_place "$TARGET_DIR/modules/libsuiftly-lua5.4.so" "$SUIFTLY_STATE/modules/libsuiftly-lua5.4.so"
+    if [ -n "${USES_DEMO_UPSTREAM:-}" ]; then
+        start_child upstream
+        await "the demo upstream's first answer" 10 curl -fsS -m 1 "http://127.0.0.1:$SUIFTLY_UPSTREAM_PORT/" || return 1
+    fi
+    start_child serve
+    await "the control plane's first answer" 20 curl -fsS -m 1 "$API_URL/healthz" || return 1
+    start_child haproxy
+    await "the edge's first answer" 20 curl -fsS -m 1 "$EDGE_URL/_suiftly/health" || return 1
+    await "the edge in step with the control plane" 20 curl -fsS -m 1 "$API_URL/readyz" || return 1
+}
+
+# Starts again what has ended: at once, or after a pause when three starts in a row never served.
+restart_child() {
+    local name=$1 pause=0
+    if [ "$name" = haproxy ] && [ -e "$SUIFTLY_STATE/haproxy.served" ]; then FAILED[$name]=0; fi
+    FAILED[$name]=$((${FAILED[$name]:-0} + 1))
+    if [ "${FAILED[$name]}" -gt 3 ]; then pause=$((FAILED[$name] > 8 ? 10 : FAILED[$name] - 2)); fi
+    echo "$(date -u +%H:%M:%SZ) $name ended; starting it again${pause:+ in $pause s} (log: $SUIFTLY_STATE/log/$name.log)"
+    [ "$pause" -gt 0 ] && sleep "$pause"
+    start_child "$name"
+}
+
+# Runs until a signal sets STOPPING.
+watch_stack() {
+    local ended name
+    while [ $STOPPING -eq 0 ]; do
+        ended=
+        wait -n -p ended "${CHILD[@]}" || true
+        [ $STOPPING -eq 0 ] || break
+        for name in "${!CHILD[@]}"; do
+            if [ "${CHILD[$name]}" = "${ended:-none}" ]; then restart_child "$name"; fi
+        done
+    done
+}
+
+# Ends all children: asked first, after 5 s told.
+stop_stack() {
+    STOPPING=1
+    local name pid deadline=$((SECONDS + 5))
+    for name in haproxy serve upstream; do
+        pid=${CHILD[$name]:-}
+        [ -n "$pid" ] && kill -TERM "$pid" 2>/dev/null
+    done
+    for name in "${!CHILD[@]}"; do
+        while kill -0 "${CHILD[$name]}" 2>/dev/null; do
+            if [ $SECONDS -ge $deadline ]; then kill -KILL "${CHILD[$name]}" 2>/dev/null; break; fi
+            sleep 0.05
+        done
+        wait "${CHILD[$name]}" 2>/dev/null
+    done
+    CHILD=()
+    return 0
+}
+
+# json_field NAME: the value of a field of a flat JSON object on standard input.
+json_field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
