@@ -1,0 +1,23 @@
+//! The edge: real requests through a real HAProxy. One file a story; the names of the tests are what they prove.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints what it measured"
+)]
+
+mod answers;
+mod changes;
+mod configuration;
+mod fail_closed;
+mod failing_sources;
+mod first_light;
+mod forgeries;
+mod independent_key;
+mod limits;
+mod reload_and_kill;

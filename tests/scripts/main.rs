@@ -1,0 +1,109 @@
+//! `scripts/run` as a person runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+use harness::http::{Connection, wait_for};
+use harness::ports::Port;
+use harness::repository;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+struct Run {
+    child: Child,
+    printed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Run {
+    fn start(state: &std::path::Path, ports: &[Port; 4]) -> Self {
+        let mut command = Command::new(repository().join("scripts/run"));
+        command
+            .env("SUIFTLY_STATE", state)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        let names = ["SUIFTLY_EDGE_PORT", "SUIFTLY_API_PORT", "SUIFTLY_STATS_PORT", "SUIFTLY_UPSTREAM_PORT"];
+        for (name, port) in names.iter().zip(ports) {
+            command.env(name, port.number().to_string());
+        }
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&printed);
+        let reader = move || {
+            for line in BufReader::new(stdout).lines() {
+                lines.lock().unwrap().push(line.unwrap());
+            }
+        };
+        std::thread::Builder::new().spawn(reader).unwrap();
+        let run = Self { child, printed };
+        wait_for("the line `ready`", Duration::from_secs(120), || run.line(|line| line == "ready"));
+        run
+    }
+
+    fn line(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
+        self.printed.lock().unwrap().iter().find(|line| matches(line)).cloned()
+    }
+
+    fn demo_key(&self) -> String {
+        let curl = self.line(|line| line.contains("curl -i")).expect("a curl line is printed");
+        curl.split("Bearer ").nth(1).unwrap().split('\'').next().unwrap().to_owned()
+    }
+
+    /// Asks it to end with this signal; how long it took.
+    fn stop(mut self, signal: rustix::process::Signal) -> Duration {
+        let start = Instant::now();
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        self.child.wait().unwrap();
+        start.elapsed()
+    }
+}
+
+fn status(port: &Port, key: &str) -> Option<u16> {
+    Some(Connection::open(port.number()).ok()?.get(&[&format!("Authorization: Bearer {key}")]).ok()?.status)
+}
+
+#[test]
+fn run_serves_restarts_a_killed_haproxy_within_a_second_keeps_its_demo_key_and_leaves_nothing_behind() {
+    let folder = tempfile::Builder::new().prefix("sr").tempdir_in("/tmp").unwrap();
+    let state = folder.path().join("state");
+    let ports = [(); 4].map(|()| Port::take());
+    let run = Run::start(&state, &ports);
+    let key = run.demo_key();
+    assert_eq!(status(&ports[0], &key), Some(200), "the printed curl line works");
+
+    for kill in 1..=3 {
+        let master = std::fs::read_to_string(state.join("haproxy.pid")).unwrap();
+        let workers = Command::new("pgrep").args(["-P", master.trim()]).output().unwrap();
+        let worker = String::from_utf8(workers.stdout).unwrap();
+        let killed = Instant::now();
+        assert!(Command::new("kill").args(["-KILL", worker.trim()]).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(20));
+        wait_for("serving again", Duration::from_secs(5), || {
+            (status(&ports[0], &key) == Some(200)).then_some(())
+        });
+        println!("kill {kill}: serves again after {:?}", killed.elapsed());
+        assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    }
+
+    let took = run.stop(rustix::process::Signal::TERM);
+    assert!(took < Duration::from_secs(10), "it took {took:?} to end");
+    for port in &ports {
+        assert!(Connection::open(port.number()).is_err(), "something still listens on {}", port.number());
+    }
+    let left = Command::new("pgrep").args(["-f", state.to_str().unwrap()]).output().unwrap();
+    assert!(left.stdout.is_empty(), "left behind: {}", String::from_utf8_lossy(&left.stdout));
+
+    let again = Run::start(&state, &ports);
+    assert_eq!(again.demo_key(), key, "the demo key is made once");
+    assert_eq!(status(&ports[0], &key), Some(200));
+    let took = again.stop(rustix::process::Signal::INT);
+    assert!(took < Duration::from_secs(10), "it took {took:?} to end");
+}
