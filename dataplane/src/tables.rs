@@ -115,15 +115,10 @@ impl SharedTables {
         applied(&tables, u32::try_from(changes.len()).unwrap_or(u32::MAX))
     }
 
-    /// Puts new tables in the place of the present ones. Older tables of the same stream are refused: they would take
-    /// back revocations that are in force.
+    /// Puts new tables in the place of the present ones, older ones of the same stream too: that is how an agent puts
+    /// back what somebody changed by hand.
     pub fn replace(&self, new: Tables) -> Applied {
         let (answer, old) = match self.0.write() {
-            Ok(tables) if tables.stream == new.stream && tables.sequence > new.sequence => {
-                let (sequence, code) = (tables.sequence, refused::LOAD.to_owned());
-                let detail = format!("the load ends at {}, the tables at {sequence} already", new.sequence);
-                (Applied::Refused { code, detail, sequence }, new)
-            }
             Ok(mut tables) => {
                 let old = std::mem::replace(&mut *tables, new);
                 (applied(&tables, 0), old)

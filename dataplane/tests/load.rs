@@ -208,21 +208,19 @@ fn a_delta_during_a_load_is_applied_to_the_tables_in_force() {
     assert!(matches!(apply(&edge, commit), Applied::Ok { sequence: 900, .. }));
 }
 
-/// Two agents, or one that went back to an older snapshot: what was revoked in between must stay revoked.
+/// The agent decides what is right: a change made by hand, which moved the sequence on, is put back by a load.
 #[test]
-fn a_load_older_than_the_tables_of_its_stream_is_refused() {
+fn a_load_older_than_the_tables_of_its_stream_puts_back_what_was_changed_by_hand() {
     let edge = edge();
     let load = commands(1, &NEW_TABLES);
-    for command in &load {
-        apply(&edge, command);
-    }
-    let revoke = changes(&[format!("+r:{}:0:revoked", NEW_KEY.fingerprint())]);
-    apply(&edge, &Apply::Delta { stream: NEW_STREAM, from: 900, to: 901, changes: revoke });
-    let answers: Vec<_> = load.iter().map(|command| apply(&edge, command)).collect();
-    let last = answers.last().unwrap();
-    assert_eq!(refusal_code(last), "load");
-    assert!(matches!(last, Applied::Refused { sequence: 901, .. }), "{last:?}");
-    assert!(!is_admitted(&edge, &NEW_KEY.field()));
+    let put_back = || load.iter().map(|command| apply(&edge, command)).last();
+    put_back();
+    let by_hand = changes(&["-r:4100000100000007", "+p:9:grpc:enabled:3:-"]);
+    apply(&edge, &Apply::Delta { stream: NEW_STREAM, from: 900, to: 901, changes: by_hand });
+    assert!(is_admitted(&edge, &key(Service::Grpc, 1, 9).field()));
+
+    assert!(matches!(put_back(), Some(Applied::Ok { sequence: 900, policies: 2, revocations: 1, .. })));
+    assert!(!is_admitted(&edge, &key(Service::Grpc, 1, 9).field()));
 }
 
 #[test]
@@ -281,7 +279,8 @@ fn a_load_of_100_000_policies_and_100_000_revocations_has_no_command_longer_than
     };
     load();
     // From the second load on there are large tables to be thrown away.
-    is_fast_enough(&[load(), load(), load()]);
+    let runs = if cfg!(debug_assertions) { 1 } else { 3 };
+    is_fast_enough(&(0..runs).map(|_| load()).collect::<Vec<_>>());
     assert_eq!((status(&edge).policies.count, status(&edge).revocations.count), (COUNT.into(), COUNT.into()));
     assert!(is_admitted(&edge, &key(Service::Seal, 1, 40_000).field()));
     assert!(!is_admitted(&edge, &key(Service::Seal, 2, 40_000).field()));

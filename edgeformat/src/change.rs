@@ -72,7 +72,7 @@ impl FromStr for Change {
             "-r" => only(words, |fields| fingerprint_from_field(fields.word("fingerprint")?))
                 .map(Self::RemoveRevocation),
             "+l" => Plan::from_fields(words).map(Self::SetPlan),
-            "-l" => only(words, |fields| plan_number(fields)).map(Self::RemovePlan),
+            "-l" => only(words, plan_number).map(Self::RemovePlan),
             other => Err(FieldError::new(format!("`{}` is no kind of change", shown(other)))),
         }
     }

@@ -15,7 +15,7 @@ const PLAN_SHIFT: u32 = 42;
 const SERVICE_SHIFT: u32 = 52;
 const ALLOWLIST_BIT: u32 = 55;
 /// Every bit of an admitted integer that belongs to the fingerprint: `and(9151318840863358975)` in `haproxy.cfg`.
-pub const FINGERPRINT_MASK: u64 = !(0b1111_1111_1111_11 << PLAN_SHIFT) & (i64::MAX as u64);
+pub const FINGERPRINT_MASK: u64 = !(0x3fff << PLAN_SHIFT) & (i64::MAX as u64);
 
 /// What the module decided about one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,9 +75,9 @@ impl Decision {
         };
         Some(Self::Admitted {
             fingerprint: Fingerprint::from_u64(bits & FINGERPRINT_MASK),
-            service: Service::from_number((bits >> SERVICE_SHIFT & 0b111) as u8)?,
-            plan: PlanNumber::new((bits >> PLAN_SHIFT & 0x3ff) as u16)?,
-            allowlist: bits >> ALLOWLIST_BIT & 1 == 1,
+            service: Service::from_number(((bits >> SERVICE_SHIFT) & 0b111) as u8)?,
+            plan: PlanNumber::new(((bits >> PLAN_SHIFT) & 0x3ff) as u16)?,
+            allowlist: (bits >> ALLOWLIST_BIT) & 1 == 1,
         })
     }
 }
