@@ -13,7 +13,7 @@ expect() {
 }
 
 # status CURL-ARGUMENTS ...: the status of one request.
-status() { curl -s -o /dev/null -m 5 -w '%{http_code}' "$@" "$EDGE_URL/check" || true; }
+status() { edge_curl -s -o /dev/null -m 5 -w '%{http_code}' "$@" "$EDGE_URL/check" || true; }
 admin() { "$SUIFTLY" admin "$@" --json; }
 
 # A state and ports of its own, unless they are set.
@@ -106,7 +106,7 @@ respelled() {
 burst_of_requests() {
     local urls=() i
     for ((i = 0; i < $1; i++)); do urls+=(-o /dev/null "$EDGE_URL/check"); done
-    curl -s -m 10 -D - -H "X-API-Key: $2" "${urls[@]}" | tr -d '\r' | awk '
+    edge_curl -s -m 10 -D - -H "X-API-Key: $2" "${urls[@]}" | tr -d '\r' | awk '
         /^HTTP/ { status = $2 } tolower($1) == "retry-after:" && status == 429 { with[$2]++ } status == 429 && /^HTTP/ { n++ }
         END { if (n == 0) print "no 429"; else if (with[1] == n) print "429 with Retry-After: 1"; else print "429 without Retry-After" }'
 }

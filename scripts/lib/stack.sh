@@ -12,7 +12,9 @@ stack_settings() {
     SUIFTLY_HOME=$PWD
     export SUIFTLY_EDGE_PORT=${SUIFTLY_EDGE_PORT:-8080} SUIFTLY_API_PORT=${SUIFTLY_API_PORT:-8081}
     export SUIFTLY_STATS_PORT=${SUIFTLY_STATS_PORT:-8404} SUIFTLY_UPSTREAM_PORT=${SUIFTLY_UPSTREAM_PORT:-9000}
-    EDGE_URL=http://127.0.0.1:$SUIFTLY_EDGE_PORT
+    # With a certificate of any name, this machine is asked by its loopback address.
+    EDGE_URL=${SUIFTLY_EDGE_CERT:+https}
+    EDGE_URL=${EDGE_URL:-http}://127.0.0.1:$SUIFTLY_EDGE_PORT
     API_URL=http://127.0.0.1:$SUIFTLY_API_PORT
     STATS_URL=http://127.0.0.1:$SUIFTLY_STATS_PORT
     # A unix socket's path has at most 107 bytes, and HAProxy makes a temporary name beside its own.
@@ -23,6 +25,9 @@ stack_settings() {
     mkdir -p -m 700 "$SUIFTLY_STATE"
     mkdir -p "$SUIFTLY_STATE/log" "$SUIFTLY_STATE/modules"
 }
+
+# curl towards the edge; the certificate's name is not what is looked at here.
+edge_curl() { curl ${SUIFTLY_EDGE_CERT:+--insecure} "$@"; }
 
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
@@ -50,7 +55,7 @@ start_child() {
     CHILD[$name]=$!
     # Whether this start ever served decides whether the next one waits (see restart_child).
     if [ "$name" = haproxy ]; then
-        (until curl -fsS -m 1 -o /dev/null "$EDGE_URL/_suiftly/health"; do sleep 0.2; done; : >"$SUIFTLY_STATE/haproxy.served") 2>/dev/null &
+        (until edge_curl -fsS -m 1 -o /dev/null "$EDGE_URL/_suiftly/health"; do sleep 0.2; done; : >"$SUIFTLY_STATE/haproxy.served") 2>/dev/null &
         disown
     fi
 }
@@ -87,7 +92,7 @@ start_stack() {
     start_child serve
     await "the control plane's first answer" 20 curl -fsS -m 1 "$API_URL/healthz" || return 1
     start_child haproxy
-    await "the edge's first answer" 20 curl -fsS -m 1 "$EDGE_URL/_suiftly/health" || return 1
+    await "the edge's first answer" 20 edge_curl -fsS -m 1 "$EDGE_URL/_suiftly/health" || return 1
     await "the edge in step with the control plane" 20 curl -fsS -m 1 "$API_URL/readyz" || return 1
 }
 

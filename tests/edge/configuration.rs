@@ -29,11 +29,12 @@ fn the_blocks_stand_in_the_order_in_which_a_request_meets_them() {
     let mut position = 0;
     for block in [
         "# --- load",
+        "# --- log",
+        "# --- listen",
         "# --- health",
         "# --- CORS preflight",
         "# --- authenticate",
         "# --- route",
-        "# --- log",
         "# --- failing sources, and",
         "# --- refuse:",
         "# --- limit",

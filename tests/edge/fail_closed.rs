@@ -21,15 +21,18 @@ fn refuses_to_start(expected: &[&str], damage: impl FnOnce(&Stack)) {
 
 #[test]
 fn without_the_module() {
-    refuses_to_start(&["the Suiftly module cannot be loaded", "libsuiftly-lua5.3.so"], |stack| {
-        fs::remove_file(stack.state().join("modules/libsuiftly-lua5.3.so")).unwrap();
+    refuses_to_start(&["the Suiftly module cannot be loaded", "libsuiftly-lua5."], |stack| {
+        fs::remove_dir_all(stack.state().join("modules")).unwrap();
     });
 }
 
 #[test]
 fn with_a_module_that_is_none() {
     refuses_to_start(&["the Suiftly module cannot be loaded"], |stack| {
-        fs::write(stack.state().join("modules/libsuiftly-lua5.3.so"), "not a library").unwrap();
+        for version in ["5.3", "5.4"] {
+            fs::write(stack.state().join(format!("modules/libsuiftly-lua{version}.so")), "not a library")
+                .unwrap();
+        }
     });
 }
 
@@ -135,7 +138,7 @@ fn a_converter_that_is_gone_leaves_its_variable_unset_and_that_refuses() {
     // The stack's own -f comes last; a process of its own with only the changed file is wanted here.
     let environment: Vec<_> =
         haproxy.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
-    haproxy = std::process::Command::new("haproxy");
+    haproxy = std::process::Command::new(harness::stack::haproxy_program());
     haproxy.arg("-f").arg(&path).current_dir(stack.state());
     for (name, value) in environment {
         match value {

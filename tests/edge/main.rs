@@ -21,3 +21,4 @@ mod forgeries;
 mod independent_key;
 mod limits;
 mod reload_and_kill;
+mod tls;

@@ -15,8 +15,14 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn target() -> PathBuf {
+/// Where everything that is built lies.
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
+/// The HAProxy under test: `SUIFTLY_TEST_HAPROXY`, else the system's.
+pub fn haproxy_program() -> PathBuf {
+    std::env::var_os("SUIFTLY_TEST_HAPROXY").map_or_else(|| PathBuf::from("haproxy"), PathBuf::from)
 }
 
 /// The binary that `scripts/test` has built.
@@ -82,11 +88,12 @@ impl Stack {
 
     /// Puts the modules from this folder of `target/` into the state folder, by rename.
     pub fn put_modules(&self, folder: &str) {
-        let from = target().join(folder).join("libsuiftly-lua5.3.so");
-        let to = self.state().join("modules/libsuiftly-lua5.3.so");
-        assert!(from.exists(), "{} is missing: run scripts/test, which builds it first", from.display());
-        std::fs::copy(&from, to.with_extension("new")).unwrap();
-        std::fs::rename(to.with_extension("new"), to).unwrap();
+        for name in ["libsuiftly-lua5.3.so", "libsuiftly-lua5.4.so"] {
+            let (from, to) = (target().join(folder).join(name), self.state().join("modules").join(name));
+            assert!(from.exists(), "{} is missing: run scripts/test, which builds it first", from.display());
+            std::fs::copy(&from, to.with_extension("new")).unwrap();
+            std::fs::rename(to.with_extension("new"), to).unwrap();
+        }
     }
 
     /// The state folder.
@@ -162,7 +169,7 @@ impl Stack {
 
     /// HAProxy with our configuration and this stack's settings.
     pub fn haproxy(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("haproxy");
+        let mut command = Command::new(haproxy_program());
         command.args(arguments);
         if arguments.contains(&"-W") {
             command.arg("-p").arg(self.state().join("haproxy.pid"));
@@ -310,7 +317,10 @@ impl Stack {
 
     /// Waits until the edge serves and is in step with the control plane.
     pub fn wait_until_ready(&self) {
-        self.wait_for_status(self.edge.number(), "/_suiftly/health");
+        // With TLS the edge has no page that this client could read; being in step says that its workers run.
+        if !self.settings.contains_key("SUIFTLY_EDGE_CERT") {
+            self.wait_for_status(self.edge.number(), "/_suiftly/health");
+        }
         self.wait_for_status(self.api.number(), "/readyz");
     }
 
