@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the agent may take to end its step. With the HTTP server's own limit, which runs before, below 5 s.
+/// How long the agent may take to end its step. With the HTTP server's own limit, which runs before, below 5
+/// s.
 const AGENT_STOP_LIMIT: Duration = Duration::from_millis(2_500);
 const AGENT_STOP_LOOK_EVERY: Duration = Duration::from_millis(10);
 

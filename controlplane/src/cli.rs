@@ -1,7 +1,7 @@
 //! The command line: arguments → one call, output, exit code.
 //!
-//! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly one JSON object, and
-//! nothing where a command has failed.
+//! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly
+//! one JSON object, and nothing where a command has failed.
 
 pub mod admin_customer;
 pub mod admin_key;
@@ -79,7 +79,8 @@ enum Admin {
     Key(admin_key::AdminKeyCommand),
 }
 
-/// Runs the command that the arguments name, prints what it answers, and says with what the process should end.
+/// Runs the command that the arguments name, prints what it answers, and says with what the process should
+/// end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables, clock: Clock) -> ExitCode {
     let parsed = Arguments::command()
         .try_get_matches_from(arguments)

@@ -63,8 +63,8 @@ pub fn rfc3339_ms(unix_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
-/// Days since 1970-01-01 as year, month, day of the Gregorian calendar, counted in eras of 400 years that begin on
-/// 1 March, so that the leap day is the last of its year.
+/// Days since 1970-01-01 as year, month, day of the Gregorian calendar, counted in eras of 400 years that
+/// begin on 1 March, so that the leap day is the last of its year.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     const DAYS_PER_ERA: i64 = 146_097;
     const DAYS_FROM_YEAR_0_TO_1970: i64 = 719_468;

@@ -1,7 +1,7 @@
 //! Settings. Each field says its variable, its default and its unit.
 //!
-//! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing else in
-//! the program depends on the environment.
+//! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
+//! else in the program depends on the environment.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -63,8 +63,8 @@ pub struct EdgeConfig {
 pub struct KeyringConfig {
     /// `SUIFTLY_KEYRING`, default `$SUIFTLY_STATE/keyring.toml`.
     pub file: PathBuf,
-    /// `SUIFTLY_ACCEPT_V0`, `1` or nothing, default nothing: whether a keyring that is made now accepts version 0 keys.
-    /// An existing file is never changed by it.
+    /// `SUIFTLY_ACCEPT_V0`, `1` or nothing, default nothing: whether a keyring that is made now accepts
+    /// version 0 keys. An existing file is never changed by it.
     pub accept_v0: bool,
 }
 
@@ -146,7 +146,8 @@ fn switch(variables: &Variables, name: &'static str) -> Result<bool, ConfigError
     }
 }
 
-/// The scheme decides, never a guess: a mistyped URL must not become an empty database in a file of that name.
+/// The scheme decides, never a guess: a mistyped URL must not become an empty database in a file of that
+/// name.
 fn database_file(url: Option<&str>, state: &Path) -> Result<PathBuf, ConfigError> {
     let wrong = |reason: &str| ConfigError { variable: "DATABASE_URL", reason: reason.to_owned() };
     let Some(url) = url else { return Ok(state.join("suiftly.db")) };

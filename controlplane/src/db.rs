@@ -1,10 +1,10 @@
 //! The database. Only this folder names Diesel.
 //!
-//! SQLite for now; PostgreSQL comes as a second variant of the connection, so the queries keep to what both can do
-//! (no upsert, no insert of many rows at once) and the columns to `Text`, `BigInt` and `Integer`.
+//! SQLite for now; PostgreSQL comes as a second variant of the connection, so the queries keep to what both
+//! can do (no upsert, no insert of many rows at once) and the columns to `Text`, `BigInt` and `Integer`.
 //!
-//! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table a file,
-//! with its row type and its queries; rules live in [`crate::domain`].
+//! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
+//! a file, with its row type and its queries; rules live in [`crate::domain`].
 
 pub mod api_keys;
 pub mod change_log;
@@ -29,7 +29,8 @@ pub use write_tx::WriteTx;
 
 use std::path::PathBuf;
 
-/// Why the database did not do what was asked. For us, not for customers; the chain of sources has the detail.
+/// Why the database did not do what was asked. For us, not for customers; the chain of sources has the
+/// detail.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The file cannot be opened.

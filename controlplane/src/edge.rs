@@ -1,10 +1,10 @@
 //! Keeping the edge on this machine in step with the database. Only this folder talks to HAProxy.
 //!
-//! [`agent::Agent`] is a reconciler: a signal or a tick makes it look at what should be ([`mirror`], from the database) and
-//! what is (the files, every worker), and make it so. The signal carries no data, so that start, crash, change and repair are
-//! one path. The order is fixed: files first ([`map_files`]), then every worker ([`push`] over [`runtime_socket`]), then
-//! [`board`] tells whoever waits. What is not on disk is not pushed, and what not every worker has confirmed is not
-//! acknowledged.
+//! [`agent::Agent`] is a reconciler: a signal or a tick makes it look at what should be ([`mirror`], from the
+//! database) and what is (the files, every worker), and make it so. The signal carries no data, so that
+//! start, crash, change and repair are one path. The order is fixed: files first ([`map_files`]), then every
+//! worker ([`push`] over [`runtime_socket`]), then [`board`] tells whoever waits. What is not on disk is not
+//! pushed, and what not every worker has confirmed is not acknowledged.
 
 pub mod agent;
 pub mod board;

@@ -102,8 +102,8 @@ pub fn accepts(keyring: &Keyring, version: Version, group: Group) -> bool {
     }
 }
 
-/// Written whole under a name of its own and then linked, which fails if there is a keyring already: two first starts
-/// at once agree on one file, and nobody ever reads half of one.
+/// Written whole under a name of its own and then linked, which fails if there is a keyring already: two
+/// first starts at once agree on one file, and nobody ever reads half of one.
 fn make(config: &KeyringConfig) -> Result<(), KeyringFileError> {
     let path = &config.file;
     let secret = Zeroizing::new(random::bytes_32()?);

@@ -73,20 +73,28 @@ local function digest_of_revocation(text)
     return sha256_first8(string.pack(">I4I4I8", high, low, tonumber(from)) .. "r" .. string.char(KINDS[kind]))
 end
 
-local function table_status(entries, digest)
+-- Each entry is hashed once, when it comes: HAProxy's watchdog ends a process whose command computes for long.
+local digests = {}
+
+local function hashed(text, digest)
+    digests[text] = digests[text] or digest(text)
+    return text
+end
+
+local function table_status(entries)
     local count, sum = 0, 0
     for _, text in pairs(entries) do
         count = count + 1
-        sum = sum + digest(text)
+        sum = sum + digests[text]
     end
     return count, string.format("%016x", sum)
 end
 
 local function change(tables, text)
     local kind, rest = text:match("^([+-][prl]):(.+)$")
-    if kind == "+p" then tables.policies[rest:match("^%d+:%l+")] = rest
+    if kind == "+p" then tables.policies[rest:match("^%d+:%l+")] = hashed(rest, digest_of_policy)
     elseif kind == "-p" then tables.policies[rest] = nil
-    elseif kind == "+r" then tables.revocations[rest:match("^%x+")] = rest
+    elseif kind == "+r" then tables.revocations[rest:match("^%x+")] = hashed(rest, digest_of_revocation)
     elseif kind == "-r" then tables.revocations[rest] = nil
     elseif kind ~= "+l" and kind ~= "-l" then return false end
     return true
@@ -98,7 +106,7 @@ end
 
 local function ok(changes)
     return string.format('{"result":"ok","sequence":%d,"changes":%d,"policies":%d,"revocations":%d}\n', state.sequence,
-        changes, (table_status(state.policies, digest_of_policy)), (table_status(state.revocations, digest_of_revocation)))
+        changes, (table_status(state.policies)), (table_status(state.revocations)))
 end
 
 local function apply_all(tables, checksum, changes)
@@ -145,8 +153,8 @@ end
 
 function verbs.commit(number, parts, policies_checksum, revocations_checksum)
     if not load or load.number ~= number or tonumber(parts) ~= load.parts then return refused("load") end
-    local policies, policies_sum = table_status(load.tables.policies, digest_of_policy)
-    local revocations, revocations_sum = table_status(load.tables.revocations, digest_of_revocation)
+    local policies, policies_sum = table_status(load.tables.policies)
+    local revocations, revocations_sum = table_status(load.tables.revocations)
     local as_announced = policies == load.expected[1] and revocations == load.expected[2]
     if not as_announced or policies_sum ~= policies_checksum or revocations_sum ~= revocations_checksum then
         return refused("load")
@@ -163,8 +171,8 @@ core.register_cli({ "suiftly", "apply" }, "suiftly apply", function(applet, _, _
 end)
 
 core.register_cli({ "suiftly", "status" }, "suiftly status", function(applet)
-    local policies, policies_sum = table_status(state.policies, digest_of_policy)
-    local revocations, revocations_sum = table_status(state.revocations, digest_of_revocation)
+    local policies, policies_sum = table_status(state.policies)
+    local revocations, revocations_sum = table_status(state.revocations)
     applet:send(string.format('{"version":"stand-in","lua":"%s","ready":true,"instance":"%s","loaded_at_s":0,"stream":"%s",'
         .. '"sequence":%d,"policies":{"count":%d,"checksum":"%s","capacity":1000},"revocations":{"count":%d,'
         .. '"checksum":"%s","capacity":1000},"key_groups":[1],"accept_v0_groups":[],"admitted":0,"refused":{},"panics":0}\n',

@@ -65,7 +65,6 @@ impl Decision {
     }
 
     /// The decision behind an integer; `None` where it is none that [`Self::packed`] makes.
-    #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width first")]
     pub fn from_packed(packed: i64) -> Option<Self> {
         let Ok(bits) = u64::try_from(packed) else {
             let magnitude = packed.unsigned_abs();

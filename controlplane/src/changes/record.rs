@@ -1,13 +1,13 @@
-//! Appends to the change log, in the caller's own write transaction: a change of the database and the message about
-//! it are both there or both not.
+//! Appends to the change log, in the caller's own write transaction: a change of the database and the message
+//! about it are both there or both not.
 
 use crate::db::{DbError, WriteTx, change_log, stream};
 use edgeformat::Change;
 
 /// Appends one change under the next number, and answers that number.
 ///
-/// The number comes from a counter row in this same transaction, so that numbers have no gap and follow the order of
-/// commits; a database's own sequence would give neither.
+/// The number comes from a counter row in this same transaction, so that numbers have no gap and follow the
+/// order of commits; a database's own sequence would give neither.
 ///
 /// # Errors
 /// [`DbError`]; the transaction must then be given up.

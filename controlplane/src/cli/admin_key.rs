@@ -252,7 +252,8 @@ fn fingerprints(what: &RevokeWhat) -> Result<(Vec<RevocableFingerprint>, u64), F
     Ok((vec![fingerprint], 0))
 }
 
-/// One transaction a chunk. What has been committed when one fails stays revoked; the command can be given again.
+/// One transaction a chunk. What has been committed when one fails stays revoked; the command can be given
+/// again.
 fn revoke_in_chunks(
     database: &mut Database,
     fingerprints: &[RevocableFingerprint],

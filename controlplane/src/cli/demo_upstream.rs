@@ -1,6 +1,8 @@
-//! `suiftly demo-upstream`: answers any request with a description of it, for trying an edge without a real service.
+//! `suiftly demo-upstream`: answers any request with a description of it, for trying an edge without a real
+//! service.
 //!
-//! It never shows what it got as `Authorization`: an edge that forgets to remove it must not leak keys through a demo.
+//! It never shows what it got as `Authorization`: an edge that forgets to remove it must not leak keys
+//! through a demo.
 
 use crate::cli::serve::log_to_stderr;
 use crate::cli::{Exit, Failure, Reply};

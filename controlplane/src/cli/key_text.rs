@@ -1,4 +1,5 @@
-//! Keys and fingerprints as arguments. None of them is ever repeated in an error: a mistyped one is still nearly a key.
+//! Keys and fingerprints as arguments. None of them is ever repeated in an error: a mistyped one is still
+//! nearly a key.
 
 use crate::cli::{Exit, Failure};
 use crate::domain::revocations::RevocableFingerprint;

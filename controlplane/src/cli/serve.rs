@@ -18,7 +18,8 @@ pub fn run(config: &Config, clock: Clock) -> Result<Reply, Failure> {
     Ok(Reply::nothing())
 }
 
-/// Logs as text for people and as JSON for machines; `RUST_LOG` says what, and what it does not say is `info`.
+/// Logs as text for people and as JSON for machines; `RUST_LOG` says what, and what it does not say is
+/// `info`.
 pub fn log_to_stderr() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let is_terminal = std::io::stderr().is_terminal();

@@ -1,5 +1,5 @@
-//! The outbox: what the edges must be told, numbered without a gap. Written by [`crate::changes::record`], read by
-//! [`crate::changes::feed`].
+//! The outbox: what the edges must be told, numbered without a gap. Written by [`crate::changes::record`],
+//! read by [`crate::changes::feed`].
 
 use crate::db::schema::change_log::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, column_of, number};

@@ -8,11 +8,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a statement waits for another writer. Each of our write transactions takes milliseconds, a chunk of a
-/// revocation file some hundred; a queue of many is still shorter than this.
+/// How long a statement waits for another writer. Each of our write transactions takes milliseconds, a chunk
+/// of a revocation file some hundred; a queue of many is still shorter than this.
 const BUSY_TIMEOUT_MS: u32 = 30_000;
 
-/// Turning the write-ahead log on is the one step on which SQLite does not wait: two first starts at once meet here.
+/// Turning the write-ahead log on is the one step on which SQLite does not wait: two first starts at once
+/// meet here.
 const WAL_TRIES_MAX: u32 = 100;
 const WAL_RETRY: Duration = Duration::from_millis(50);
 
@@ -54,8 +55,8 @@ impl Database {
             failed(diesel::ConnectionError::InvalidConnectionUrl("the path is not UTF-8".to_owned()))
         })?;
         let mut connection = SqliteConnection::establish(path).map_err(failed)?;
-        // `busy_timeout` comes first: the others may have to wait. FULL: a revocation that was confirmed is still there
-        // after the power has failed. A system SQLite has foreign keys off.
+        // `busy_timeout` comes first: the others may have to wait. FULL: a revocation that was confirmed is
+        // still there after the power has failed. A system SQLite has foreign keys off.
         connection.batch_execute(&format!(
             "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
         ))?;
@@ -63,8 +64,8 @@ impl Database {
     }
 }
 
-/// Made by us and not by SQLite, so that others cannot read it, also where it lies outside the state folder; SQLite gives
-/// its log the same mode.
+/// Made by us and not by SQLite, so that others cannot read it, also where it lies outside the state folder;
+/// SQLite gives its log the same mode.
 fn make_private_file(file: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),

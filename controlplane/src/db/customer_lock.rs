@@ -23,8 +23,8 @@ impl CustomerLock {
     }
 }
 
-/// Locks a customer; `None` where there is no such customer. On SQLite the write transaction is the lock already, on
-/// PostgreSQL it will be the row.
+/// Locks a customer; `None` where there is no such customer. On SQLite the write transaction is the lock
+/// already, on PostgreSQL it will be the row.
 ///
 /// # Errors
 /// [`DbError`].

@@ -9,25 +9,31 @@ use std::collections::BTreeSet;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// Runs what is missing. The look and the work are one write transaction, so that programs which start at the same
-/// time do not both do it.
+/// Runs what is missing. The look and the work are one write transaction, so that programs which start at the
+/// same time do not both do it; where nothing is missing none is begun, so that a reader does not wait for a
+/// writer.
 pub(in crate::db) fn bring_up_to_date(connection: &mut SqliteConnection) -> Result<(), DbError> {
+    if missing(connection)? == 0 {
+        return Ok(());
+    }
     write_tx::immediate(connection, |tx: &mut WriteTx<'_>| {
-        let connection = tx.connection();
-        refuse_newer(connection)?;
-        connection.run_pending_migrations(SQLITE).map_err(DbError::Migrate)?;
+        if missing(tx.connection())? > 0 {
+            tx.connection().run_pending_migrations(SQLITE).map_err(DbError::Migrate)?;
+        }
         stream::make_if_missing(tx)
     })
 }
 
-fn refuse_newer(connection: &mut SqliteConnection) -> Result<(), DbError> {
+/// How many migrations are missing; one that we do not know is an error.
+fn missing(connection: &mut SqliteConnection) -> Result<usize, DbError> {
     let known = MigrationSource::<Sqlite>::migrations(&SQLITE).map_err(DbError::Migrate)?;
     let known: BTreeSet<String> =
         known.iter().map(|migration| migration.name().version().to_string()).collect();
     let applied = connection.applied_migrations().map_err(DbError::Migrate)?;
-    match applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
-        None => Ok(()),
-        Some(unknown) => Err(DbError::TooNew(unknown)),
+    let applied: BTreeSet<String> = applied.iter().map(ToString::to_string).collect();
+    match applied.difference(&known).next() {
+        None => Ok(known.difference(&applied).count()),
+        Some(unknown) => Err(DbError::TooNew(unknown.clone())),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The tables as Diesel sees them, written by hand: print-schema would make 32-bit columns of `BIGINT` on SQLite.
+//! The tables as Diesel sees them, written by hand: print-schema would make 32-bit columns of `BIGINT` on
+//! SQLite.
 
 diesel::table! {
     stream (stream_id) {

@@ -25,7 +25,8 @@ pub fn position(tx: &mut ReadTx<'_>) -> Result<Position, DbError> {
     })
 }
 
-/// Takes the next sequence number; only [`crate::changes::record`] does. The transaction's rollback gives it back.
+/// Takes the next sequence number; only [`crate::changes::record`] does. The transaction's rollback gives it
+/// back.
 pub(crate) fn advance(tx: &mut WriteTx<'_>) -> Result<u64, DbError> {
     diesel::update(dsl::stream).set(dsl::sequence.eq(dsl::sequence + 1)).execute(tx.connection())?;
     Ok(position(tx)?.sequence)

@@ -1,7 +1,7 @@
 //! A write transaction. There is no other way to write.
 //!
-//! It begins with `BEGIN IMMEDIATE`: a transaction that reads first and writes later would be refused as busy in spite
-//! of the timeout when another one wrote in between.
+//! It begins with `BEGIN IMMEDIATE`: a transaction that reads first and writes later would be refused as busy
+//! in spite of the timeout when another one wrote in between.
 
 use crate::db::read_tx::Stopped;
 use crate::db::{Database, DbError, ReadTx};

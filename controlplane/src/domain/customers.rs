@@ -5,7 +5,8 @@ use crate::domain::{DomainError, WalletAddress};
 use crate::random;
 use apikey::CustomerId;
 
-/// How often a random id may hit a customer that exists. At a million customers the chance of one hit is 1 in 4,000.
+/// How often a random id may hit a customer that exists. At a million customers the chance of one hit is 1 in
+/// 4,000.
 const ID_TRIES_MAX: u32 = 64;
 
 /// A customer, and whether this call made it.

@@ -13,8 +13,8 @@ use edgeformat::{Keyring, PolicyKey};
 
 /// The most keys that a customer can have of one service; a revoked one keeps its place.
 pub const KEYS_PER_SERVICE_MAX: i64 = 10;
-/// The most keys that a customer can ever have in one group, over all services. The format has room for 1,023; the rest is
-/// kept back.
+/// The most keys that a customer can ever have in one group, over all services. The format has room for
+/// 1,023; the rest is kept back.
 pub const DERIVATIONS_PER_GROUP_MAX: u32 = 1_000;
 
 /// A key that was made now. Its text is shown once and not kept.
@@ -84,8 +84,8 @@ pub fn refused_version(group: Group) -> DomainError {
     ))
 }
 
-/// Takes the next derivation. One whose key was revoked before we made it (issued elsewhere, stolen) is left out: the key
-/// would be refused from its first request.
+/// Takes the next derivation. One whose key was revoked before we made it (issued elsewhere, stolen) is left
+/// out: the key would be refused from its first request.
 fn next_derivation(
     tx: &mut WriteTx<'_>,
     lock: &CustomerLock,

@@ -4,8 +4,8 @@ use crate::db::services::ServiceRow;
 use crate::domain::{CustomerStatus, ServiceState};
 use edgeformat::{Policy, PolicyState};
 
-/// The policy of a service; `None` where the edge must not know the service. The customer comes first: nothing of a
-/// suspended or closed customer is served, whatever the state of the service.
+/// The policy of a service; `None` where the edge must not know the service. The customer comes first:
+/// nothing of a suspended or closed customer is served, whatever the state of the service.
 pub fn policy_of(service: &ServiceRow, customer: CustomerStatus) -> Option<Policy> {
     let of_service = match service.state {
         ServiceState::NotProvisioned => return None,

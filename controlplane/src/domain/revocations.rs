@@ -7,8 +7,8 @@ use crate::domain::{DomainError, RevocationSource};
 use apikey::{Fingerprint, Version};
 use edgeformat::{Change, Revocation, RevocationKind};
 
-/// How many revocations one write transaction takes: long enough to spread the cost of its fsync, short enough that another
-/// writer waits well below a second.
+/// How many revocations one write transaction takes: long enough to spread the cost of its fsync, short
+/// enough that another writer waits well below a second.
 pub const CHUNK_MAX: usize = 5_000;
 
 /// A fingerprint that a key can have, or could have: its version exists.
@@ -57,8 +57,8 @@ pub struct Revoked {
     pub position: Position,
 }
 
-/// Revokes at most [`CHUNK_MAX`] keys in one transaction, from now on. Keys that we never issued, too: one that was issued
-/// elsewhere can be stolen.
+/// Revokes at most [`CHUNK_MAX`] keys in one transaction, from now on. Keys that we never issued, too: one
+/// that was issued elsewhere can be stolen.
 ///
 /// # Errors
 /// [`DomainError`]; then nothing has happened.

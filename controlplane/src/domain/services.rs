@@ -164,8 +164,9 @@ fn tell_the_edge(
     Ok(())
 }
 
-/// The number of the plan with these rates; a new one, told to the edge before any policy that names it, where there
-/// is none. A number never gets another meaning: an edge that lags behind would apply the new rates to old customers.
+/// The number of the plan with these rates; a new one, told to the edge before any policy that names it,
+/// where there is none. A number never gets another meaning: an edge that lags behind would apply the new
+/// rates to old customers.
 fn plan_with(tx: &mut WriteTx<'_>, rates: Rates, now_ms: i64) -> Result<PlanNumber, DomainError> {
     let known = plans::all(tx)?;
     if let Some(plan) = known.iter().find(|plan| rates_in(plan) == rates) {

@@ -1,7 +1,7 @@
 //! The reconciler: what should be, what is, make it so.
 //!
-//! One function, [`Agent::look`], is called at start, at every signal and every second, with no input but the database and
-//! the machine. A crash at any point of it is repaired by the next call.
+//! One function, `look`, is called at start, at every signal and every second, with no input but the
+//! database and the machine. A crash at any point of it is repaired by the next call.
 //!
 //! It deliberately does not decide anything: what a customer may do is decided by [`crate::domain`] alone.
 
@@ -91,8 +91,8 @@ impl Agent {
         }
     }
 
-    /// The one function: database → mirror → files → every worker. The order is the promise: what is not on disk is not
-    /// pushed.
+    /// The one function: database → mirror → files → every worker. The order is the promise: what is not on
+    /// disk is not pushed.
     fn look(&mut self, counts: &mut PushCounts) -> Result<Workers, LookError> {
         self.follow_the_database()?;
         self.compare_with_a_scan(counts);

@@ -37,7 +37,8 @@ pub struct EdgeState {
 /// The shared board: the agent writes it, everybody reads it, and anybody can ask the agent to look again.
 #[derive(Debug)]
 pub struct Board {
-    // A mutex with a condition beside it, and not channels: there are many waiters, each for a moment of its own.
+    // A mutex with a condition beside it, and not channels: there are many waiters, each for a moment of its
+    // own.
     inner: Mutex<Inner>,
     changed: Condvar,
     clock: Clock,
@@ -97,8 +98,8 @@ impl Board {
         Arc::clone(&self.stopping)
     }
 
-    /// For the agent: sleeps until a look is asked for or `tick` has passed, and answers the number of the request that
-    /// the next look answers.
+    /// For the agent: sleeps until a look is asked for or `tick` has passed, and answers the number of the
+    /// request that the next look answers.
     pub fn next_look(&self, tick: Duration) -> u64 {
         let inner = self.lock();
         let nothing_new = |inner: &mut Inner| inner.requested == inner.state.answered && !self.is_stopping();
@@ -115,8 +116,8 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Wakes the agent and waits until every worker has confirmed `sequence`, by a look that began after this call: what
-    /// was confirmed before may be gone with a worker that was restarted since.
+    /// Wakes the agent and waits until every worker has confirmed `sequence`, by a look that began after this
+    /// call: what was confirmed before may be gone with a worker that was restarted since.
     pub fn wait_for(&self, stream: Option<edgeformat::StreamId>, sequence: u64, limit: Duration) -> Waited {
         let deadline = self.clock.instant() + limit;
         let mut inner = self.lock();

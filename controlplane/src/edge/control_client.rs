@@ -26,8 +26,8 @@ pub enum Confirmation {
     },
 }
 
-/// Wakes the agent and waits until every edge has confirmed the position, or the limit has passed. With `serve` down it
-/// answers at once.
+/// Wakes the agent and waits until every edge has confirmed the position, or the limit has passed. With
+/// `serve` down it answers at once.
 pub fn wait_for(socket: &Path, position: Position, limit: Duration) -> Confirmation {
     match ask(socket, position, limit) {
         Ok(Answer::Waited { applied: true, .. }) => Confirmation::Applied,

@@ -1,5 +1,5 @@
-//! What `suiftly admin` and `suiftly serve` say to each other on `control.sock`: one JSON object a line, one question, one
-//! answer.
+//! What `suiftly admin` and `suiftly serve` say to each other on `control.sock`: one JSON object a line, one
+//! question, one answer.
 //!
 //! ```text
 //! {"wait_for_sequence":12,"limit_ms":10000,"stream":"9f3c00aa51e2d07b"}

@@ -1,4 +1,5 @@
-//! `control.sock`, served by `suiftly serve`: other processes on this machine wake the agent and wait for the edge here.
+//! `control.sock`, served by `suiftly serve`: other processes on this machine wake the agent and wait for the
+//! edge here.
 //!
 //! Its file mode (0600, in a folder of mode 0700) is its protection.
 
@@ -70,7 +71,8 @@ pub struct ControlSocket<'l> {
 }
 
 impl<'l> ControlSocket<'l> {
-    /// Serves the socket in the folder that `lock` has taken. A file that a killed process left behind is replaced.
+    /// Serves the socket in the folder that `lock` has taken. A file that a killed process left behind is
+    /// replaced.
     ///
     /// # Errors
     /// [`ControlSocketError`].
@@ -95,8 +97,8 @@ impl Drop for ControlSocket<'_> {
     }
 }
 
-/// Bound under another name, made private, then renamed: the socket never stands there with a wider mode, and a stale file
-/// of a process that was killed is replaced in the same step.
+/// Bound under another name, made private, then renamed: the socket never stands there with a wider mode, and
+/// a stale file of a process that was killed is replaced in the same step.
 fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
     let draft = path.with_extension("new");
     match std::fs::remove_file(&draft) {

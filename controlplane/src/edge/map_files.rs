@@ -1,8 +1,8 @@
 //! The map files that HAProxy and the module read at start.
 //!
-//! `policies.map`, `revocations.map` and `plans.map` belong to the database: they are written whole, by rename, whenever
-//! the mirror has moved, and put back when somebody has edited them. `services.map` and `errors.map` belong to the
-//! operator: they are written only where they are missing.
+//! `policies.map`, `revocations.map` and `plans.map` belong to the database: they are written whole, by
+//! rename, whenever the mirror has moved, and put back when somebody has edited them. `services.map` and
+//! `errors.map` belong to the operator: they are written only where they are missing.
 
 use crate::edge::mirror::Mirror;
 use edgeformat::map_file::{self, Entry};
@@ -50,6 +50,12 @@ struct Stamp {
     modified_ns: i64,
 }
 
+impl Stamp {
+    fn of(file: &std::fs::Metadata) -> Self {
+        Self { inode: file.ino(), len: file.len(), modified_s: file.mtime(), modified_ns: file.mtime_nsec() }
+    }
+}
+
 impl MapFiles {
     /// Files in this folder, which exists.
     pub const fn new(folder: PathBuf) -> Self {
@@ -70,8 +76,8 @@ impl MapFiles {
         self.write_if_missing(ERRORS, map_file::default_errors)
     }
 
-    /// A plan stands in its file before a policy names it and leaves after the last one: an HAProxy that starts between
-    /// two of these renames reads no policy without its plan.
+    /// A plan stands in its file before a policy names it and leaves after the last one: an HAProxy that
+    /// starts between two of these renames reads no policy without its plan.
     fn write_all(&mut self, mirror: &Mirror) -> Result<(), MapFileIoError> {
         let at = mirror.position();
         let before = self.plans_on_disk();
@@ -97,7 +103,8 @@ impl MapFiles {
     fn somebody_was_here(&self) -> Result<bool, MapFileIoError> {
         let mut touched = false;
         for name in [PLANS, POLICIES, REVOCATIONS] {
-            if self.stamp_on_disk(name)?.as_ref() != self.written.get(name) {
+            let on_disk = self.stamp_on_disk(name)?;
+            if on_disk.is_none() || on_disk.as_ref() != self.written.get(name) {
                 tracing::warn!(file = %self.folder.join(name).display(), "{}", advice(name));
                 touched = true;
             }
@@ -123,19 +130,15 @@ impl MapFiles {
                 self.written.insert(name, stamp);
                 return Ok(());
             }
-            if let Some(reason) = std::str::from_utf8(found).ok().and_then(damage) {
-                tracing::warn!(file = %path.display(), reason, "the file was damaged and is replaced. {}", advice(name));
+            // A hand edit while we run was reported already, by its stamp.
+            let at_start = !self.written.contains_key(name);
+            if let Some(reason) = std::str::from_utf8(found).ok().filter(|_| at_start).and_then(damage) {
+                tracing::warn!(file = %path.display(), reason, "{}", advice(name));
             }
         }
-        write_by_rename(&path, text).map_err(|source| MapFileIoError {
-            file: path,
-            what: "written",
-            source,
-        })?;
-        match self.stamp_on_disk(name)? {
-            Some(stamp) => self.written.insert(name, stamp),
-            None => self.written.remove(name),
-        };
+        let written = write_by_rename(&path, text);
+        let stamp = written.map_err(|source| MapFileIoError { file: path, what: "written", source })?;
+        self.written.insert(name, stamp);
         Ok(())
     }
 
@@ -145,22 +148,16 @@ impl MapFiles {
         }
         let path = self.folder.join(name);
         tracing::info!(file = %path.display(), "the file was missing and is made with its defaults");
-        write_by_rename(&path, &text()).map_err(|source| MapFileIoError {
-            file: path,
-            what: "written",
-            source,
-        })
+        match write_by_rename(&path, &text()) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(MapFileIoError { file: path, what: "written", source }),
+        }
     }
 
     fn stamp_on_disk(&self, name: &'static str) -> Result<Option<Stamp>, MapFileIoError> {
         let path = self.folder.join(name);
         match std::fs::symlink_metadata(&path) {
-            Ok(found) => Ok(Some(Stamp {
-                inode: found.ino(),
-                len: found.len(),
-                modified_s: found.mtime(),
-                modified_ns: found.mtime_nsec(),
-            })),
+            Ok(found) => Ok(Some(Stamp::of(&found))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(MapFileIoError { file: path, what: "looked at", source }),
         }
@@ -174,16 +171,19 @@ fn damage<E: Entry>(text: &str) -> Option<String> {
 fn advice(name: &str) -> &'static str {
     match name {
         REVOCATIONS => {
-            "the file was changed by hand; it belongs to the database and is put back. Use `suiftly admin key revoke`"
+            "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
+             `suiftly admin key revoke`"
         }
         _ => {
-            "the file was changed by hand; it belongs to the database and is put back. Use `suiftly admin service enable|disable|suspend|resume`"
+            "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
+             `suiftly admin service enable|disable|suspend|resume`"
         }
     }
 }
 
-/// After this returns, a crash or a power failure leaves either the old or the new text, whole.
-fn write_by_rename(path: &Path, text: &str) -> std::io::Result<()> {
+/// After this returns, a crash or a power failure leaves either the old or the new text, whole. The stamp is taken
+/// before the file has its name: what somebody does to it a moment later is not taken for ours.
+fn write_by_rename(path: &Path, text: &str) -> std::io::Result<Stamp> {
     // One writer a folder (`serve.lock`), so one name is enough, and what a crash left behind is overwritten.
     let draft = path.with_extension("map.new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&draft)?;
@@ -191,9 +191,11 @@ fn write_by_rename(path: &Path, text: &str) -> std::io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    let stamp = Stamp::of(&file.metadata()?);
     std::fs::rename(&draft, path)?;
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all()?,
+        _ => File::open(".")?.sync_all()?,
     }
+    Ok(stamp)
 }

@@ -1,4 +1,5 @@
-//! What the edge should know, in memory: the database's policies, revocations and plans at one sequence number.
+//! What the edge should know, in memory: the database's policies, revocations and plans at one sequence
+//! number.
 
 use crate::changes::feed::{CHANGES_MAX, Snapshot};
 use crate::db::change_log::Numbered;
@@ -16,8 +17,8 @@ pub struct Mirror {
     revocations: BTreeMap<Fingerprint, Revocation>,
     policies_digest: TableDigest,
     revocations_digest: TableDigest,
-    /// The last changes, without a gap, up to `position`; at most [`CHANGES_MAX`]. An edge that lacks only these is sent
-    /// only these.
+    /// The last changes, without a gap, up to `position`; at most [`CHANGES_MAX`]. An edge that lacks only
+    /// these is sent only these.
     recent: VecDeque<Numbered>,
 }
 
@@ -142,7 +143,8 @@ impl Mirror {
         Some(self.recent.iter().filter(|(held, _)| *held > sequence).copied().collect())
     }
 
-    /// How another mirror at the same position differs from this one. Cheap where it does not: the checksums decide.
+    /// How another mirror at the same position differs from this one. Cheap where it does not: the checksums
+    /// decide.
     pub fn difference(&self, other: &Self) -> Option<Difference> {
         let difference = Difference {
             plans: differing(&self.plans, &other.plans),

@@ -1,7 +1,7 @@
 //! `plans.map` inside a worker: HAProxy's own map of rates.
 //!
-//! A plan is put there before a policy names it ([`put_plans`], before the tables are pushed) and taken out after the last
-//! one has left ([`take_surplus_out`], afterwards).
+//! A plan is put there before a policy names it ([`put_plans`], before the tables are pushed) and taken out
+//! after the last one has left ([`take_surplus_out`], afterwards).
 
 use crate::edge::runtime_socket::{MasterSocket, SocketError, unusable};
 use edgeformat::{Plan, PlanNumber};

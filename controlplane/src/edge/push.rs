@@ -90,7 +90,8 @@ impl Pusher {
         Self { socket, clock, stopping, distrusted: BTreeSet::new() }
     }
 
-    /// Brings every worker in step: the old ones, which still serve connections, and those that start meanwhile.
+    /// Brings every worker in step: the old ones, which still serve connections, and those that start
+    /// meanwhile.
     ///
     /// # Errors
     /// [`PushError`]: at least one worker that HAProxy lists is not in step, or there is none.
@@ -288,7 +289,8 @@ fn confirm_sequence(pid: u32, applied: Confirmed, expected: u64) -> Result<(), P
     Err(PushError::Differs { pid, what })
 }
 
-/// HAProxy drops what does not fit its buffers without a word. 0 says that the worker had the changes already.
+/// HAProxy drops what does not fit its buffers without a word. 0 says that the worker had the changes
+/// already.
 fn confirm_count(pid: u32, applied: Confirmed, sent: usize) -> Result<(), PushError> {
     if applied.changes == 0 || usize::try_from(applied.changes) == Ok(sent) {
         return Ok(());

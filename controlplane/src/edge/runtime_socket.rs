@@ -1,8 +1,8 @@
 //! One command, one reply, on HAProxy's master socket.
 //!
-//! One connection a command: in this mode HAProxy closes when the reply is complete, so the end of the stream is the end
-//! of the reply. What breaks off or takes too long is an error and never an answer; whether a command that was not
-//! confirmed took effect is found out by asking, not by sending it again blindly.
+//! One connection a command: in this mode HAProxy closes when the reply is complete, so the end of the stream
+//! is the end of the reply. What breaks off or takes too long is an error and never an answer; whether a
+//! command that was not confirmed took effect is found out by asking, not by sending it again blindly.
 
 use crate::clock::Clock;
 use edgeformat::command::COMMAND_LEN_MAX;
@@ -12,8 +12,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long one command may take. Nothing that the module does takes longer than 20 ms; a worker that is starting or has
-/// been stopped does not answer at all.
+/// How long one command may take. Nothing that the module does takes longer than 20 ms; a worker that is
+/// starting or has been stopped does not answer at all.
 const COMMAND_LIMIT: Duration = Duration::from_secs(2);
 /// The longest reply that is read: `show map` of 1,023 plans, many times.
 const REPLY_LEN_MAX: u64 = 4 * 1024 * 1024;
@@ -124,7 +124,8 @@ pub fn unusable(command: &str, reason: impl Into<String>) -> SocketError {
     SocketError::Reply { command: beginning(command), reason: reason.into() }
 }
 
-/// A `;` or a line feed would begin a second command, and HAProxy drops what does not fit its buffer without a word.
+/// A `;` or a line feed would begin a second command, and HAProxy drops what does not fit its buffer without
+/// a word.
 fn refuse_unsendable(command: &str) -> Result<(), SocketError> {
     if command.bytes().any(|byte| byte == b';' || byte == b'\\' || !(b' '..=b'~').contains(&byte)) {
         return Err(SocketError::Unsendable(

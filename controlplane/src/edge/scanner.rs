@@ -1,5 +1,5 @@
-//! A second look at the database, apart from the change log: every minute everything is read anew, so that a row which was
-//! changed without a change-log entry does not stay unknown to the edge.
+//! A second look at the database, apart from the change log: every minute everything is read anew, so that a
+//! row which was changed without a change-log entry does not stay unknown to the edge.
 //!
 //! It runs on a thread of its own, since reading a million rows must not delay a revocation.
 

@@ -29,8 +29,11 @@ impl Workers {
 ///
 /// ```
 ///
+/// `# programs` is there up to 3.0; an empty line ends the reply of every version.
+///
 /// # Errors
-/// What is wrong with it. A reply without its sections was cut off: to miss a worker would be to forget a revocation.
+/// What is wrong with it. A reply without its section or its end was cut off: to miss a worker would be to forget a
+/// revocation.
 pub fn parse_show_proc(reply: &str) -> Result<Workers, String> {
     enum Section {
         Head,
@@ -55,8 +58,11 @@ pub fn parse_show_proc(reply: &str) -> Result<Workers, String> {
         }
     }
     match section {
-        Section::Programs => Ok(workers),
-        _ => Err("the list of processes breaks off before `# programs`".to_owned()),
+        Section::Head => Err("the list of processes has no section `# workers`".to_owned()),
+        _ if !reply.ends_with("\n\n") => {
+            Err("the list of processes breaks off before its empty last line".to_owned())
+        }
+        _ => Ok(workers),
     }
 }
 
@@ -98,10 +104,19 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_3_2_has_no_programs() {
+        let reply = format!(
+            "{HEAD}# workers\n6500            worker          0               0d00h00m02s     3.2.26-1\n\n"
+        );
+        assert_eq!(parse_show_proc(&reply).unwrap(), Workers { current: vec![6500], old: vec![] });
+    }
+
+    #[test]
     fn a_reply_that_breaks_off_is_no_list() {
-        let whole =
-            format!("{HEAD}# workers\n11648           worker          0  0d00h00m01s  2.6.12\n# programs\n");
-        for len in 0..whole.len() - 2 {
+        let whole = format!(
+            "{HEAD}# workers\n11648           worker          0  0d00h00m01s  2.6.12\n# programs\n\n"
+        );
+        for len in 0..whole.len() {
             assert!(parse_show_proc(&whole[..len]).is_err(), "{:?}", &whole[..len]);
         }
     }

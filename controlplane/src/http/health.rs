@@ -31,7 +31,8 @@ struct Readiness {
     workers: usize,
 }
 
-/// `GET /readyz`: 200 when the database answers and every worker of the edge, at least one, is in step with it.
+/// `GET /readyz`: 200 when the database answers and every worker of the edge, at least one, is in step with
+/// it.
 pub async fn readyz(state: web::Data<State>) -> HttpResponse {
     let mut lacking = Vec::new();
     let database_sequence = match ask_database(&state).await {
