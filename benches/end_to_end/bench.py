@@ -13,7 +13,7 @@ import memory
 import report
 from machine import REPOSITORY, cores, description, free_port, say
 from state import State
-from tables import all_tables, bars
+from tables import all_tables, bars, ideas_table
 from variants import Variants
 
 MEMORY = "memory"
@@ -24,7 +24,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="3 rounds of a part of the variants; not for the report")
     parser.add_argument("--rounds", type=int, help="9 unless told")
     parser.add_argument("--haproxy", default="haproxy", help="the program to measure, e.g. target/haproxy/3.2/haproxy")
-    parser.add_argument("--only", default="", help="tables or variants, with commas between; see --list")
+    parser.add_argument("--only", default="", help="tables or variants, with commas between; see --list, and `ideas`")
     parser.add_argument("--list", action="store_true", help="print the names for --only and end")
     parser.add_argument("--write", action="store_true", help="put the tables into benches/REPORT.md")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -32,8 +32,8 @@ def arguments():
     given = parser.parse_args()
     given.rounds = given.rounds or (3 if given.quick else 9)
     given.haproxy = shutil.which(given.haproxy) or sys.exit(f"no such program: {given.haproxy}")
-    if given.write and given.rounds < 9:
-        parser.error("--write needs at least 9 rounds")
+    if given.write and (given.rounds < 9 or given.only):
+        parser.error("--write needs everything in at least 9 rounds: without --quick and --only")
     return given
 
 
@@ -72,7 +72,11 @@ def main():
         say("making keys, tables and configurations")
         (folder / "state").mkdir()
         make = Variants(given.haproxy, State(folder / "state", given.modules), free_port())
-        tables, with_memory = chosen(all_tables(make, given.quick), given.only)
+        tables = all_tables(make, given.quick)
+        # Only when asked for: what was taken over into haproxy.cfg is no idea any more and could not be made.
+        if "ideas" in given.only.split(","):
+            tables.append(ideas_table(make))
+        tables, with_memory = chosen(tables, given.only)
         if given.list:
             return show_names(tables)
         backend_folder = folder / "backend"

@@ -61,7 +61,9 @@ class Table:
 
 def served(make, real, quick):
     """The same variants with `http-request return` and with a real backend."""
-    name, title = ("real", "with a real backend behind keep-alive") if real else ("return", "with `http-request return` as backend")
+    name, title = "return", "with `http-request return` as backend"
+    if real:
+        name, title = "real", "with a real backend behind keep-alive"
     variants = [
         make.bare("bare HAProxy", real, log=False),
         make.bare(BARE, real),
@@ -82,6 +84,14 @@ def served(make, real, quick):
     return Table(name, f"HAProxy {title}", BARE, variants)
 
 
+def ideas_table(make):
+    return Table(
+        "ideas", "Ideas that keep the behaviour", OURS,
+        [make.ours(OURS, False), make.ours(AGAIN, False),
+         *(make.ours(name, False, change) for name, change in ideas.IDEAS.items())],
+        "With `http-request return` as backend. What is worth it goes into haproxy.cfg.")
+
+
 def all_tables(make, quick):
     tables = [
         served(make, False, quick),
@@ -94,10 +104,6 @@ def all_tables(make, quick):
         Table("parts", "What each part costs", OURS,
               [make.ours(OURS, False), make.ours(AGAIN, False), *(make.part(name) for name in changes.PARTS)],
               "With `http-request return` as backend. A part is left out of haproxy.cfg, or replaced as its name says."),
-        Table("ideas", "Ideas that keep the behaviour", OURS,
-              [make.ours(OURS, False), make.ours(AGAIN, False),
-               *(make.ours(name, False, change) for name, change in ideas.IDEAS.items())],
-              "With `http-request return` as backend. What is worth it goes into haproxy.cfg."),
         Table("latency", "Latency, one request at a time", "null server", [
             make.null("null server"),
             make.bare(BARE, True),

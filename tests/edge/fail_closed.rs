@@ -125,35 +125,38 @@ fn a_panic_in_the_module_refuses_that_request_and_is_counted() {
     assert_eq!(status["ready"], true);
 }
 
+/// What an edge with a changed configuration answers to a good key.
+fn answer_with(changed: impl FnOnce(String) -> String) -> harness::Answer {
+    let mut stack = Stack::start();
+    let customer = stack.customer(1, "seal", "pro");
+    let (key, _) = stack.key(customer, "seal");
+    assert_eq!(stack.status_with(&key), 200);
+    stack.stop_child("haproxy");
+    let config = changed(fs::read_to_string(harness::repository().join("haproxy/haproxy.cfg")).unwrap());
+    stack.use_config(&config);
+    stack.start_child("haproxy");
+    harness::http::wait_for("an answer", std::time::Duration::from_secs(5), || {
+        harness::Connection::open(stack.edge.number()).ok()?.get(&[&format!("X-API-Key: {key}")]).ok()
+    })
+}
+
 #[test]
 fn a_converter_that_is_gone_leaves_its_variable_unset_and_that_refuses() {
     // What HAProxy does when the module fails without an answer: the rule that sets txn.k is left out here.
-    let stack = Stack::prepared(&[]);
-    let config = fs::read_to_string(harness::repository().join("haproxy/haproxy.cfg")).unwrap();
-    let rule = "    http-request set-var(txn.k) req.fhdr(authorization),lua.suiftly_auth\n";
-    assert!(config.contains(rule));
-    let path = stack.state().join("haproxy.cfg");
-    fs::write(&path, config.replace(rule, "")).unwrap();
-    let mut haproxy = stack.haproxy(&[]);
-    // The stack's own -f comes last; a process of its own with only the changed file is wanted here.
-    let environment: Vec<_> =
-        haproxy.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
-    haproxy = std::process::Command::new(harness::stack::haproxy_program());
-    haproxy.arg("-f").arg(&path).current_dir(stack.state());
-    for (name, value) in environment {
-        match value {
-            Some(value) => haproxy.env(name, value),
-            None => haproxy.env_remove(name),
-        };
-    }
-    let log = fs::File::create(stack.log_path("haproxy")).unwrap();
-    let mut child = haproxy.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let customer = 305_419_896;
-    let key = harness::keys::mint_independently(&stack.secret_hex(), 1, "seal", 1, customer, 1);
-    let answer = harness::http::wait_for("an answer", std::time::Duration::from_secs(5), || {
-        harness::Connection::open(stack.edge.number()).ok()?.get(&[&format!("X-API-Key: {key}")]).ok()
+    let answer = answer_with(|config| {
+        let rule = "    http-request set-var(txn.k) req.fhdr(authorization),lua.suiftly_auth\n";
+        assert!(config.contains(rule));
+        config.replace(rule, "")
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+}
+
+#[test]
+fn a_request_that_is_not_tracked_is_refused() {
+    let answer = answer_with(|config| {
+        let rule = "    tcp-request content track-sc0 var(txn.k),and(4294967295)\n";
+        assert_eq!(config.matches(rule).count(), 3);
+        config.replace(rule, "")
+    });
+    assert_eq!((answer.status, answer.code().as_str()), (429, "rate_limited"));
 }

@@ -44,6 +44,8 @@ pub struct Stack {
     /// The upstream's port.
     pub upstream: Port,
     settings: BTreeMap<String, String>,
+    /// Another configuration than the repository's.
+    config: Option<PathBuf>,
     children: BTreeMap<&'static str, Child>,
 }
 
@@ -80,7 +82,8 @@ impl Stack {
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let [edge, api, stats, upstream] = [(); 4].map(|()| Port::take());
-        let stack = Self { state, edge, api, stats, upstream, settings, children: BTreeMap::new() };
+        let stack =
+            Self { state, edge, api, stats, upstream, settings, config: None, children: BTreeMap::new() };
         std::fs::create_dir_all(stack.state().join("modules")).unwrap();
         stack.put_modules("modules");
         stack
@@ -94,6 +97,13 @@ impl Stack {
             std::fs::copy(&from, to.with_extension("new")).unwrap();
             std::fs::rename(to.with_extension("new"), to).unwrap();
         }
+    }
+
+    /// From now on HAProxy is started with this configuration.
+    pub fn use_config(&mut self, text: &str) {
+        let path = self.state().join("haproxy.cfg");
+        std::fs::write(&path, text).unwrap();
+        self.config = Some(path);
     }
 
     /// The state folder.
@@ -175,7 +185,9 @@ impl Stack {
             command.arg("-p").arg(self.state().join("haproxy.pid"));
             command.arg("-S").arg(self.state().join("haproxy-master.sock"));
         }
-        command.arg("-f").arg(repository().join("haproxy/haproxy.cfg"));
+        command
+            .arg("-f")
+            .arg(self.config.clone().unwrap_or_else(|| repository().join("haproxy/haproxy.cfg")));
         self.environment(&mut command);
         command
     }
