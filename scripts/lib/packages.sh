@@ -34,5 +34,6 @@ require_run_packages() {
         "pkg-config=command -v pkg-config" \
         "libsqlite3-dev=pkg-config --exists sqlite3" \
         "haproxy=command -v haproxy" \
-        "curl=command -v curl"
+        "curl=command -v curl" \
+        "procps=command -v pgrep"
 }

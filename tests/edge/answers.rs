@@ -223,5 +223,6 @@ fn bodies_and_headers_have_bounds() {
     // Whoever has no key is told that first, whatever the size.
     refused(&stack.send("POST", "/", &["Content-Length: 99999999"], b""), Reason::MissingKey);
     let long = format!("X-Long: {}", "x".repeat(20_000));
-    assert_eq!(stack.get(&[&line, &long]).status, 400);
+    let status = stack.get(&[&line, &long]).status;
+    assert!(matches!(status, 400 | 431), "{status}: HAProxy says 400 up to 3.0, 431 since 3.2");
 }

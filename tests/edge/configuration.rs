@@ -81,3 +81,50 @@ fn statistics_and_metrics_answer_on_their_own_port_only() {
     assert_eq!(get(stack.stats.number(), "/").status, 200);
     assert_eq!(get(stack.edge.number(), "/metrics").status, 401);
 }
+
+#[test]
+fn statistics_beyond_loopback_need_a_password_and_a_named_address() {
+    let (accepted, printed) = Stack::prepared(&[("SUIFTLY_STATS_LISTEN", "0.0.0.0")]).check_config();
+    assert!(!accepted && printed.contains("SUIFTLY_STATS_PASSWORD"), "{printed}");
+    let get = |allow: &str, lines: &[&str]| {
+        let stack = Stack::start_with(&[
+            ("SUIFTLY_STATS_LISTEN", "0.0.0.0"),
+            ("SUIFTLY_STATS_PASSWORD", "correct horse"),
+            ("SUIFTLY_STATS_ALLOW", allow),
+        ]);
+        harness::Connection::open(stack.stats.number())
+            .unwrap()
+            .send("GET", "/metrics", lines, b"")
+            .unwrap()
+            .status
+    };
+    // operator:correct horse
+    let good = ["Authorization: Basic b3BlcmF0b3I6Y29ycmVjdCBob3JzZQ=="];
+    assert_eq!(get("127.0.0.1 192.0.2.0/24", &good), 200);
+    assert_eq!(get("127.0.0.1", &[]), 401);
+    assert_eq!(get("192.0.2.0/24", &good), 403);
+}
+
+#[test]
+fn the_control_plane_shows_what_the_module_counts() {
+    let stack = Stack::start();
+    let customer = stack.customer(1, "seal", "pro");
+    let (key, _) = stack.key(customer, "seal");
+    for _ in 0..5 {
+        assert_eq!(stack.status_with(&key), 200);
+    }
+    stack.status_with("nonsense");
+    let seen = harness::http::wait_for("the counts", std::time::Duration::from_secs(5), || {
+        let answer =
+            harness::Connection::open(stack.api.number()).ok()?.send("GET", "/metrics", &[], b"").ok()?;
+        let text = String::from_utf8(answer.body).ok()?;
+        let pid = stack.worker_pids()[0];
+        let lines = [
+            format!("suiftly_worker_admitted_total{{pid=\"{pid}\"}} 5"),
+            format!("suiftly_worker_refused_total{{pid=\"{pid}\",reason=\"malformed\"}} 1"),
+            "suiftly_edge_behind_seconds 0".to_owned(),
+        ];
+        lines.iter().all(|line| text.contains(line.as_str())).then_some(text)
+    });
+    assert!(seen.contains("suiftly_worker_panics_total"));
+}

@@ -146,6 +146,7 @@ impl Agent {
         let (plans, policies, revocations) =
             (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
         let now_ms = self.clock.now_ms();
+        let statuses = self.pusher.statuses().clone();
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
             state.database = Some(position);
@@ -153,15 +154,18 @@ impl Agent {
             state.counts.loads += counts.loads;
             state.counts.repairs += counts.repairs;
             state.errors += u64::from(error.is_some());
+            state.statuses = statuses;
             match result {
                 Ok(workers) => {
                     state.confirmed = Some(position);
                     state.workers = workers.all().count();
                     state.in_step_since_ms.get_or_insert(now_ms);
+                    state.behind_since_ms = None;
                 }
                 Err(_) => {
                     state.workers = 0;
                     state.in_step_since_ms = None;
+                    state.behind_since_ms.get_or_insert(now_ms);
                 }
             }
             state.last_error = error;

@@ -3,6 +3,8 @@
 use crate::clock::Clock;
 use crate::db::stream::Position;
 use crate::edge::push::PushCounts;
+use edgeformat::status::Status;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +18,10 @@ pub struct EdgeState {
     pub confirmed: Option<Position>,
     /// Since when every look has found every worker in step, unix milliseconds; none while one is not.
     pub in_step_since_ms: Option<i64>,
+    /// Since when a look has found a worker that is not in step, or none at all, unix milliseconds.
+    pub behind_since_ms: Option<i64>,
+    /// What each worker said of itself last, by pid.
+    pub statuses: BTreeMap<u32, Status>,
     /// Workers in step at the last look, old ones included.
     pub workers: usize,
     /// Why the last look did not end in step, for a person.

@@ -75,6 +75,8 @@ pub struct Pusher {
     stopping: Arc<AtomicBool>,
     /// Workers that did not have what they were told; these are loaded whole next.
     distrusted: BTreeSet<u32>,
+    /// What each worker said of itself last, for metrics.
+    statuses: BTreeMap<u32, Status>,
 }
 
 /// What one worker needs.
@@ -87,7 +89,7 @@ enum Need {
 impl Pusher {
     /// Talks over this socket until `stopping` is set.
     pub const fn new(socket: MasterSocket, clock: Clock, stopping: Arc<AtomicBool>) -> Self {
-        Self { socket, clock, stopping, distrusted: BTreeSet::new() }
+        Self { socket, clock, stopping, distrusted: BTreeSet::new(), statuses: BTreeMap::new() }
     }
 
     /// Brings every worker in step: the old ones, which still serve connections, and those that start
@@ -107,6 +109,7 @@ impl Pusher {
             let workers = self.workers(deadline)?;
             let pending: Vec<u32> = workers.all().filter(|pid| !in_step.contains(pid)).collect();
             self.distrusted.retain(|pid| workers.all().any(|listed| listed == *pid));
+            self.statuses.retain(|pid, _| workers.all().any(|listed| listed == *pid));
             if pending.is_empty() {
                 // This list was made after the last confirmation, so nobody has been left out.
                 return if workers.current.is_empty() { Err(PushError::NoWorker) } else { Ok(workers) };
@@ -133,6 +136,11 @@ impl Pusher {
                 None => {}
             }
         }
+    }
+
+    /// What each worker of the last list said of itself last, by pid.
+    pub const fn statuses(&self) -> &BTreeMap<u32, Status> {
+        &self.statuses
     }
 
     fn workers(&self, deadline: Instant) -> Result<Workers, PushError> {
@@ -263,10 +271,12 @@ impl Pusher {
         }
     }
 
-    fn status(&self, pid: u32, deadline: Instant) -> Result<Status, PushError> {
+    fn status(&mut self, pid: u32, deadline: Instant) -> Result<Status, PushError> {
         self.go_on()?;
         let command = "suiftly status";
-        parse_json(command, &self.socket.ask_worker(pid, command, deadline)?)
+        let status: Status = parse_json(command, &self.socket.ask_worker(pid, command, deadline)?)?;
+        self.statuses.insert(pid, status.clone());
+        Ok(status)
     }
 
     fn go_on(&self) -> Result<(), PushError> {

@@ -6,7 +6,7 @@ use crate::http::State;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::net::IpAddr;
 
 const MS_PER_S: i64 = 1_000;
@@ -33,7 +33,9 @@ fn is_this_machine(peer: IpAddr) -> bool {
 /// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
 fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     let registry = Registry::new();
-    let in_step_s = state.in_step_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S);
+    let seconds_since =
+        |since_ms: Option<i64>| since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S);
+    let in_step_s = seconds_since(state.in_step_since_ms);
     let gauges = [
         (
             "suiftly_database_sequence",
@@ -52,6 +54,11 @@ fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> 
         ),
         ("suiftly_edge_workers", "HAProxy workers in step, old ones included", as_i64(state.workers as u64)),
         ("suiftly_edge_in_step_seconds", "Seconds since the edge is in step", in_step_s),
+        (
+            "suiftly_edge_behind_seconds",
+            "How long the edge has not been in step: how stale it may be; 0 while it is",
+            seconds_since(state.behind_since_ms),
+        ),
         ("suiftly_policies", "Policies that the edge should have", as_i64(state.policies as u64)),
         ("suiftly_revocations", "Revocations that the edge should have", as_i64(state.revocations as u64)),
         ("suiftly_plans", "Plans that the edge should have", as_i64(state.plans as u64)),
@@ -76,12 +83,44 @@ fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> 
         counter.inc_by(value);
         register(&registry, counter)?;
     }
+    register_workers(&registry, state)?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(text)
+}
+
+/// What each worker says of itself. Counts begin with the worker, so they carry its pid: a reload begins new series.
+fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), prometheus::Error> {
+    let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+    let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["pid"]);
+    let admitted = counter("suiftly_worker_admitted_total", "Requests that the module admitted", &["pid"])?;
+    let refused =
+        counter("suiftly_worker_refused_total", "Requests that the module refused", &["pid", "reason"])?;
+    let panics = counter("suiftly_worker_panics_total", "Panics caught in the module", &["pid"])?;
+    let sequence = gauge("suiftly_worker_sequence", "Last change in the worker's tables")?;
+    let policies = gauge("suiftly_worker_policies", "Policies in the worker's table")?;
+    let revocations = gauge("suiftly_worker_revocations", "Revocations in the worker's table")?;
+    for (pid, status) in &state.statuses {
+        let pid = pid.to_string();
+        admitted.with_label_values(&[&pid]).inc_by(status.admitted);
+        panics.with_label_values(&[&pid]).inc_by(status.panics);
+        sequence.with_label_values(&[&pid]).set(as_i64(status.sequence));
+        policies.with_label_values(&[&pid]).set(as_i64(status.policies.count));
+        revocations.with_label_values(&[&pid]).set(as_i64(status.revocations.count));
+        for (reason, count) in &status.refused {
+            refused.with_label_values(&[&pid, reason]).inc_by(*count);
+        }
+    }
+    for counter in [admitted, refused, panics] {
+        register(registry, counter)?;
+    }
+    for gauge in [sequence, policies, revocations] {
+        register(registry, gauge)?;
+    }
+    Ok(())
 }
 
 fn register(registry: &Registry, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {
@@ -100,7 +139,7 @@ mod tests {
     #[test]
     fn every_number_is_there_once() {
         let text = String::from_utf8(render(&EdgeState::default(), 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 13, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 14, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 
