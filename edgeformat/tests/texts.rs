@@ -82,7 +82,7 @@ proptest! {
     fn a_plan_reads_back_from_its_packed_value(plan in plan()) {
         prop_assert_eq!(Plan::from_packed(plan.number, plan.packed()), Some(plan));
         prop_assert_eq!(plan.packed() & 1_048_575, u64::from(plan.guaranteed_per_s));
-        prop_assert_eq!(plan.packed() / 1_048_576 & 1_048_575, u64::from(plan.burst_per_s));
+        prop_assert_eq!((plan.packed() / 1_048_576) & 1_048_575, u64::from(plan.burst_per_s));
         prop_assert_eq!(plan.packed() / 1_099_511_627_776, u64::from(plan.burst_priority));
     }
 
@@ -98,8 +98,8 @@ proptest! {
         prop_assert!(k >= 0);
         // The very numbers that stand in haproxy.cfg.
         prop_assert_eq!(k & 4_294_967_295, i64::from(customer.get()));
-        prop_assert_eq!(k / 4_398_046_511_104 & 1023, i64::from(plan));
-        prop_assert_eq!(k / 4_503_599_627_370_496 & 7, i64::from(service.number()));
+        prop_assert_eq!((k / 4_398_046_511_104) & 1023, i64::from(plan));
+        prop_assert_eq!((k / 4_503_599_627_370_496) & 7, i64::from(service.number()));
         prop_assert_eq!(k & 36_028_797_018_963_968 > 0, allowlist);
         prop_assert_eq!(k & 9_151_318_840_863_358_975, i64::try_from(fingerprint.get()).unwrap());
         prop_assert_eq!(k <= 4_611_686_018_427_387_903, version == 0);
@@ -120,7 +120,8 @@ proptest! {
     fn a_command_reads_back(changes in proptest::collection::vec(change(), 0..50), numbers: [u64; 3]) {
         let [load, stream, sequence] = numbers;
         let stream = StreamId::from_u64(stream);
-        let (policies, revocations) = (load as u32, sequence as u32);
+        let half = |number: u64| u32::try_from(number >> 32).unwrap();
+        let (policies, revocations) = (half(load), half(sequence));
         let from = sequence / 2;
         for apply in [
             Apply::Delta { stream, from, to: from + 1, changes: changes.clone() },
