@@ -1,13 +1,14 @@
 //! The command line: arguments → one call, output, exit code.
 //!
 //! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly
-//! one JSON object, and nothing where a command has failed.
+//! one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
 
 pub mod admin_customer;
 pub mod admin_key;
 pub mod admin_service;
 pub mod confirm;
 pub mod demo_upstream;
+pub mod doctor;
 pub mod failure;
 pub mod key;
 pub mod key_text;
@@ -52,6 +53,10 @@ enum Command {
     /// Make and examine keys with a keyring file, without a database
     #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
     Key(key::KeyCommand),
+    /// Look at everything that the edge on this machine stands on, and say what to do
+    #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly doctor\n\n\
+        Exit code 0 without a problem, else 1.")]
+    Doctor(doctor::DoctorArguments),
     /// Answer any HTTP/1.1 or HTTP/2 request in clear with a description of it, for trying things
     #[command(after_help = "Example:\n  suiftly demo-upstream --port 9000")]
     DemoUpstream(demo_upstream::DemoUpstreamArguments),
@@ -97,6 +102,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
         Ok(reply) => print_reply(&reply, json).into(),
         Err(failure) => {
             print_error(&failure.text);
+            if json {
+                print_stdout(&failure.json());
+            }
             failure.exit.into()
         }
     }
@@ -105,6 +113,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
 fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Failure> {
     match command {
         Command::Serve => serve::run(config, clock),
+        Command::Doctor(arguments) => doctor::run(arguments, config, &clock),
         Command::DemoUpstream(arguments) => demo_upstream::run(&arguments),
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),

@@ -56,6 +56,10 @@ pub struct ApiConfig {
 pub struct EdgeConfig {
     /// `SUIFTLY_EDGE_PORT`, default 8080: where callers reach HAProxy.
     pub port: u16,
+    /// `SUIFTLY_MODULES`, default `$SUIFTLY_STATE/modules`: where HAProxy finds the module.
+    pub modules: PathBuf,
+    /// `SUIFTLY_HOME`, default the working directory: where `lua/` and `haproxy/` are.
+    pub home: PathBuf,
 }
 
 /// The keyring file.
@@ -92,7 +96,12 @@ impl Config {
             },
             port: port(variables, "SUIFTLY_API_PORT", 8081)?,
         };
-        let edge = EdgeConfig { port: port(variables, "SUIFTLY_EDGE_PORT", 8080)? };
+        let edge = EdgeConfig {
+            port: port(variables, "SUIFTLY_EDGE_PORT", 8080)?,
+            modules: text(variables, "SUIFTLY_MODULES")
+                .map_or_else(|| state.folder.join("modules"), PathBuf::from),
+            home: PathBuf::from(text(variables, "SUIFTLY_HOME").unwrap_or(".")),
+        };
         let keyring = KeyringConfig {
             file: text(variables, "SUIFTLY_KEYRING")
                 .map_or_else(|| state.folder.join("keyring.toml"), PathBuf::from),

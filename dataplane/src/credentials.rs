@@ -12,7 +12,12 @@ pub fn key_text(field: &[u8]) -> Result<&[u8], Reason> {
         return Err(Reason::MissingKey);
     }
     match field.split_at_checked(SCHEME.len()) {
-        Some((scheme, text)) if scheme.eq_ignore_ascii_case(SCHEME) => Ok(text.trim_ascii_start()),
+        Some((scheme, mut text)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            while let [b' ', rest @ ..] = text {
+                text = rest;
+            }
+            Ok(text)
+        }
         _ => Err(Reason::Malformed),
     }
 }
@@ -26,6 +31,12 @@ mod tests {
         for field in ["Bearer KEY", "bearer KEY", "BEARER    KEY", "bEaReR KEY"] {
             assert_eq!(key_text(field.as_bytes()), Ok(b"KEY".as_slice()), "{field}");
         }
+    }
+
+    #[test]
+    fn only_spaces_are_skipped() {
+        assert_eq!(key_text(b"Bearer  \tKEY"), Ok(b"\tKEY".as_slice()));
+        assert_eq!(key_text(b"Bearer \x0cKEY"), Ok(b"\x0cKEY".as_slice()));
     }
 
     #[test]

@@ -19,6 +19,9 @@ admin() { "$SUIFTLY" admin "$@" --json; }
 # A state and ports of its own, unless they are set.
 check_settings() {
     if [ -z "${SUIFTLY_STATE:-}" ]; then
+        # Of its own in everything: what the environment names may be somebody's real database and keys.
+        unset DATABASE_URL SUIFTLY_KEYRING SUIFTLY_EDGE_CERT SUIFTLY_EDGE_CLEAR_PORT SUIFTLY_UPSTREAM SUIFTLY_GRPC_UPSTREAM
+        unset SUIFTLY_EDGE_LISTEN SUIFTLY_API_LISTEN SUIFTLY_STATS_LISTEN SUIFTLY_MODULES
         SUIFTLY_STATE=$(mktemp -d "${TMPDIR:-/tmp}/suiftly-check.XXXXXX")
         CHECK_STATE=$SUIFTLY_STATE
     fi
@@ -80,7 +83,8 @@ check_everything() {
     expect "… revoked: the first request after the command's return" 401 "$(status -H "X-API-Key: $second")"
     expect "… the first key is not touched" 200 "$(status -H "X-API-Key: $key")"
 
-    expect "HAProxy killed: serves again within a second" yes "$(killed_and_back "$key")"
+    killed_and_back "$key"
+    expect "HAProxy killed: serves again within a second" yes "$BACK"
     expect "… and the revoked key is still refused" 401 "$(status -H "X-API-Key: $second")"
 
     CHECK_DONE=1
@@ -111,17 +115,16 @@ burst_of_requests() {
         END { if (n == 0) print "no 429"; else if (with[1] == n) print "429 with Retry-After: 1"; else print "429 without Retry-After" }'
 }
 
-# killed_and_back KEY: kills the worker with SIGKILL, restarts as scripts/run does, measures.
+# killed_and_back KEY: kills the worker with SIGKILL, restarts as scripts/run does, measures; the answer is in BACK. Not in
+# a subshell, which would forget the new HAProxy's pid.
 killed_and_back() {
-    local worker start_ms
+    local worker start_ms took_ms
     worker=$(pgrep -P "$(cat "$SUIFTLY_STATE/haproxy.pid")" | head -n 1)
     start_ms=$(date +%s%3N)
     kill -KILL "$worker"
     wait "${CHILD[haproxy]}" 2>/dev/null || true
     start_child haproxy
-    until [ "$(status -H "X-API-Key: $1")" = 200 ]; do
-        if [ $(($(date +%s%3N) - start_ms)) -gt 5000 ]; then echo "not within 5 s"; return; fi
-        sleep 0.02
-    done
-    if [ $(($(date +%s%3N) - start_ms)) -le 1000 ]; then echo yes; else echo "after $(($(date +%s%3N) - start_ms)) ms"; fi
+    until [ "$(status -H "X-API-Key: $1")" = 200 ] || [ $(($(date +%s%3N) - start_ms)) -gt 5000 ]; do sleep 0.02; done
+    took_ms=$(($(date +%s%3N) - start_ms))
+    if [ $took_ms -le 1000 ]; then BACK=yes; else BACK="after $took_ms ms"; fi
 }

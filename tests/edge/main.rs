@@ -14,6 +14,7 @@
 mod answers;
 mod changes;
 mod configuration;
+mod doctor;
 mod fail_closed;
 mod failing_sources;
 mod first_light;

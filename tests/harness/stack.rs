@@ -5,6 +5,7 @@ use crate::ports::Port;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -79,6 +80,7 @@ impl Stack {
     fn prepare(settings: &[(&str, &str)]) -> Self {
         // Short: a unix socket's path has at most 107 bytes.
         let state = tempfile::Builder::new().prefix("st").rand_bytes(5).tempdir_in("/tmp").unwrap();
+        std::fs::set_permissions(state.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let [edge, api, stats, upstream] = [(); 4].map(|()| Port::take());
@@ -183,7 +185,7 @@ impl Stack {
         command.args(arguments);
         if arguments.contains(&"-W") {
             command.arg("-p").arg(self.state().join("haproxy.pid"));
-            command.arg("-S").arg(self.state().join("haproxy-master.sock"));
+            command.arg("-S").arg(format!("{},mode,600", self.state().join("haproxy-master.sock").display()));
         }
         command
             .arg("-f")

@@ -24,16 +24,23 @@ pub enum Exit {
     NotConfirmed,
 }
 
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Other => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Refused => 4,
+            Self::NotConfirmed => 5,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0_u8,
-            Exit::Other => 1,
-            Exit::Usage => 2,
-            Exit::NotFound => 3,
-            Exit::Refused => 4,
-            Exit::NotConfirmed => 5,
-        })
+        Self::from(exit.code())
     }
 }
 
@@ -50,6 +57,11 @@ impl Failure {
     /// A failure with this text.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
+    }
+
+    /// One JSON object.
+    pub fn json(&self) -> String {
+        serde_json::json!({ "error": self.text, "exit_code": self.exit.code() }).to_string()
     }
 }
 

@@ -48,16 +48,25 @@ pub fn wake(socket: &Path, position: Position) {
     let _ = ask(socket, position, Duration::ZERO);
 }
 
+/// Whether a `suiftly serve` answers there.
+pub fn answers(socket: &Path, limit: Duration) -> bool {
+    matches!(put(socket, &Question::Ping { ping: true }, limit), Ok(Answer::Pong { .. }))
+}
+
 fn ask(socket: &Path, position: Position, limit: Duration) -> std::io::Result<Answer> {
-    let mut connection = UnixStream::connect(socket)?;
-    connection.set_write_timeout(Some(WRITE_LIMIT))?;
-    connection.set_read_timeout(Some(limit + ANSWER_SLACK))?;
     let question = Question::Wait {
         wait_for_sequence: position.sequence,
         limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
         stream: Some(position.stream.to_string()),
     };
-    let mut text = serde_json::to_string(&question)?;
+    put(socket, &question, limit + ANSWER_SLACK)
+}
+
+fn put(socket: &Path, question: &Question, limit: Duration) -> std::io::Result<Answer> {
+    let mut connection = UnixStream::connect(socket)?;
+    connection.set_write_timeout(Some(WRITE_LIMIT))?;
+    connection.set_read_timeout(Some(limit))?;
+    let mut text = serde_json::to_string(question)?;
     text.push('\n');
     connection.write_all(text.as_bytes())?;
     let mut line = String::new();
