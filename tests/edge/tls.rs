@@ -105,7 +105,7 @@ fn with_a_certificate_the_edge_speaks_tls_http_2_and_1_and_the_clear_port_refuse
     for lines in [vec![], vec![line.as_str()], vec!["Upgrade-Insecure-Requests: 1"]] {
         let answer = Connection::open(clear.number()).unwrap().get(&lines).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (403, "tls_required"));
-        assert_eq!(answer.field("location"), None);
+        assert_eq!((answer.field("location"), answer.field("strict-transport-security")), (None, None));
         assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
     }
     // In clear on the TLS port: no answer that a client could take for one.
