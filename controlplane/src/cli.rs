@@ -87,12 +87,15 @@ enum Admin {
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
 /// end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables, clock: Clock) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Asked before the arguments are understood: who cannot spell the rest may still read only JSON.
+    let json_asked = arguments.iter().any(|argument| argument == "--json");
     let parsed = Arguments::command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => return not_understood(&error).into(),
+        Err(error) => return not_understood(&error, json_asked).into(),
     };
     let json = arguments.json;
     let outcome = Config::from_variables(variables)
@@ -122,18 +125,21 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
     }
 }
 
-fn not_understood(error: &clap::Error) -> Exit {
+fn not_understood(error: &clap::Error, json: bool) -> Exit {
     let text = key_text::without_keys(&error.render().to_string());
+    let usage = |text: &str| {
+        print_error(text);
+        if json {
+            print_stdout(&Failure::new(Exit::Usage, text.trim_end()).json());
+        }
+        Exit::Usage
+    };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print_stdout(&text),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            print_error(&format!("a command is missing here\n\n{text}"));
-            Exit::Usage
+            usage(&format!("a command is missing here\n\n{text}"))
         }
-        _ => {
-            print_error(text.strip_prefix("error: ").unwrap_or(&text));
-            Exit::Usage
-        }
+        _ => usage(text.strip_prefix("error: ").unwrap_or(&text)),
     }
 }
 

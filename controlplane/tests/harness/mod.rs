@@ -40,10 +40,14 @@ impl Answer {
         self.json()
     }
 
-    /// Nothing on stdout, this code, and these words on stderr.
+    /// Nothing on stdout but the one object that `--json` promises, this code, and these words on stderr.
     pub(crate) fn fails(&self, code: i32, words: &str) {
         assert_eq!(self.code, code, "{}", self.stderr);
-        assert_eq!(self.stdout, "");
+        if !self.stdout.is_empty() {
+            let answer = self.json();
+            assert_eq!(answer["exit_code"], code, "{answer}");
+            assert!(answer["error"].as_str().is_some_and(|error| !error.is_empty()), "{answer}");
+        }
         assert!(self.stderr.starts_with("suiftly: "), "{}", self.stderr);
         assert!(self.stderr.contains(words), "{:?} does not say {words:?}", self.stderr);
     }
