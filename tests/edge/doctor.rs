@@ -38,7 +38,9 @@ fn a_healthy_edge_has_no_problem() {
 
 #[test]
 fn each_fault_is_found_and_named() {
-    let cases: [(&str, &str, fn(&Stack)); 8] = [
+    // Which check must find it, a word of what it says, and what was done.
+    type Case = (&'static str, &'static str, fn(&Stack));
+    let cases: [Case; 8] = [
         ("keyring", "chmod 600", |stack| {
             fs::set_permissions(stack.state().join("keyring.toml"), fs::Permissions::from_mode(0o644))
                 .unwrap();
