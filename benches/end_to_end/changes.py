@@ -35,14 +35,14 @@ def native_jwt(secret):
 # --- by part: what is saved when it is left out ---
 SERVICE = "defaults service"
 ONE_CREDENTIAL = "one credential (X-API-Key and several)"
-BOUND = r"(?:acl (?:grpc|chunked|http2|announced) |return status 41[13]|wait-for-body)"
+BOUND = r"(?:str\(.413\||var\(txn\.error\) -m found)"
 CONSTANT = "a constant instead of the converter"
 
 PARTS = {
     "log": swap(r"^    log-format .*$", "    no log"),
     "HAProxy's own HTTP log instead": swap(r"^    log-format .*$", "    option httplog"),
-    "request id (uuid and its headers)": together(
-        drop("unique-id-format", r"set-header X-Request-Id"), swap("%ID", "-")),
+    "request id and its headers": together(
+        drop("unique-id-format", "unique-id-header", r"set-header X-Request-Id"), swap("%ID", "-")),
     "fields on every answer (CORS and request id)": drop("http-after-response"),
     "preflight": drop(r"acl preflight", r"return status 204"),
     "health page": drop(r"acl judged", r"acl served", "monitor-uri", "monitor fail"),
@@ -56,10 +56,10 @@ PARTS = {
     "a fixed backend instead of services.map": swap(r"^    use_backend %\[.*$", "    use_backend seal"),
     "tracking and limits": together(
         drop("track-sc0"),
-        within(SERVICE, drop(r"(?:txn\.plan|txn\.guaranteed|txn\.class|sc-inc-gpc)"),
+        within(SERVICE, drop(r"(?:txn\.plan|txn\.guaranteed|txn\.class|sc-inc-gpc|int\(17\))"),
                swap(r"\Z", RULE + "set-var(txn.class) str(guaranteed)\n"))),
     "bound of bodies": within(SERVICE, drop(BOUND)),
-    "headers for the server": within(SERVICE, drop("set-header X-Suiftly-")),
+    "headers for the server": within(SERVICE, drop("add-header X-Suiftly-")),
 }
 
 # What a request without a credential is answered where it is not 401: without the lines that count credentials, the
