@@ -72,8 +72,8 @@ fn the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed() {
     assert_eq!(json["waiting_for"], json!(["local"]));
     assert!(json["detail"].as_str().unwrap().contains("haproxy-master.sock"), "{json}");
     // What was saved is in the files all the same.
-    let policies = std::fs::read_to_string(stack.path("maps/policies.map")).unwrap();
-    assert!(policies.contains(&format!("{customer} seal enabled 1 -")), "{policies}");
+    let journal = std::fs::read_to_string(stack.path("maps/changes.journal")).unwrap();
+    assert!(journal.contains(&format!("+p:{customer}:seal:enabled:1:-")), "{journal}");
 }
 
 #[test]
