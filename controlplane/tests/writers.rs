@@ -40,7 +40,7 @@ fn write_and_give_up(config: &DatabaseConfig, writer: u32) {
         revoke(&mut database, &chunk(writer, round), RevocationSource::Operator, 0).unwrap();
         // A number that is taken and given back must not be missing later.
         let given_up: Result<(), DomainError> = database.write(|tx| {
-            record(tx, &format!("+r:410000ff{round:08x}:0:revoked").parse().unwrap(), 0)?;
+            record(tx, &format!("+r:410000FF{round:08X}:0:revoked").parse().unwrap(), 0)?;
             Err(DomainError::Refused("given up".to_owned()))
         });
         assert!(matches!(given_up, Err(DomainError::Refused(_))), "{given_up:?}");
@@ -85,11 +85,12 @@ fn a_follower_sees_every_change_of_12_writers_once_and_in_order(backend: Backend
         let config = &place.config;
         let writers: Vec<_> =
             (0..WRITERS).map(|writer| scope.spawn(move || write_and_give_up(config, writer))).collect();
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        // Also where one has failed, so that the follower ends and the failure is shown.
         done.store(true, Ordering::SeqCst);
-        follower.join().unwrap()
+        let seen = follower.join().unwrap();
+        assert!(ended.iter().all(Result::is_ok), "a writer has failed");
+        seen
     });
     let wanted: BTreeSet<_> =
         (0..WRITERS).flat_map(|writer| (0..ROUNDS).flat_map(move |round| chunk(writer, round))).collect();

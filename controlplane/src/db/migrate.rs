@@ -156,7 +156,8 @@ mod tests {
             let threads: Vec<_> = (0..12).map(|_| scope.spawn(position)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(positions.iter().all(|position| *position == positions[0]), "{positions:?}");
+        let first = positions.first().unwrap();
+        assert!(positions.iter().all(|position| position == first), "{positions:?}");
     }
 
     #[test]

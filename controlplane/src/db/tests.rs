@@ -179,7 +179,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
 }
 
 fn record_one(tx: &mut WriteTx<'_>, number: u32) -> Result<u64, DbError> {
-    record(tx, &format!("+r:41000001{number:08x}:0:revoked").parse().unwrap(), 0)
+    record(tx, &format!("+r:41000001{number:08X}:0:revoked").parse().unwrap(), 0)
 }
 
 fn a_reader_sees_one_moment_while_others_write(backend: Backend) {
