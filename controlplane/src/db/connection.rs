@@ -27,10 +27,10 @@ impl Database {
     /// # Errors
     /// [`DbError`]; a database that a newer version has changed is refused.
     pub fn open(config: &DatabaseConfig) -> Result<Self, DbError> {
-        if let DatabaseConfig::Sqlite(file) = config {
-            sqlite::make_ready(file)?;
-        }
-        let mut connection = connect(config)?;
+        let mut connection = match config {
+            DatabaseConfig::Sqlite(file) => AnyConnection::Sqlite(sqlite::open(file)?),
+            DatabaseConfig::Postgres(_) => connect(config)?,
+        };
         migrate::bring_up_to_date(&mut connection)?;
         Ok(Self { config: config.clone(), connection })
     }

@@ -17,16 +17,18 @@ const BUSY_TIMEOUT_MS: u32 = 30_000;
 const WAL_TRIES_MAX: u32 = 100;
 const WAL_RETRY: Duration = Duration::from_millis(50);
 
-/// Makes the file where there is none, and turns its write-ahead log on.
-pub(in crate::db) fn make_ready(file: &Path) -> Result<(), DbError> {
+/// Opens a connection; makes the file where there is none, and turns its write-ahead log on.
+pub(in crate::db) fn open(file: &Path) -> Result<SqliteConnection, DbError> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         crate::app::make_private_folder(folder).map_err(|error| DbError::Folder(file.to_owned(), error))?;
     }
     make_private_file(file).map_err(|error| DbError::Folder(file.to_owned(), error))?;
-    turn_write_ahead_log_on(&mut connect(file)?)
+    let mut connection = connect(file)?;
+    turn_write_ahead_log_on(&mut connection)?;
+    Ok(connection)
 }
 
-/// Opens a connection.
+/// Opens a connection to a file that [`open`] has made.
 pub(in crate::db) fn connect(file: &Path) -> Result<SqliteConnection, DbError> {
     let failed = |source| DbError::Open { database: file.display().to_string(), source };
     // A relative path is made to begin with a dot, so that no name is ever read as one of SQLite's URIs.

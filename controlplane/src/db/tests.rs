@@ -288,9 +288,10 @@ fn a_server_that_cannot_be_had_is_named_without_the_password() {
     let elsewhere = open("postgres://u:geheim@/d?host=/nonexistent");
     assert!(elsewhere.contains("postgres://u@/d?host=/nonexistent cannot be opened"), "{elsewhere}");
     assert!(elsewhere.contains("No such file or directory"), "{elsewhere}");
-    let no_database = open(&place.url.replace("postgres@", "postgres:geheim@").replace("/test_", "/other_"));
+    let no_database =
+        open(&place.url.replace("suiftly_test@", "suiftly_test:geheim@").replace("/test_", "/other_"));
     assert!(no_database.contains("does not exist"), "{no_database}");
-    let no_role = open(&place.url.replace("postgres@", "geheim:geheim@"));
+    let no_role = open(&place.url.replace("suiftly_test@", "geheim:geheim@"));
     assert!(no_role.contains("role \"***\" does not exist"), "{no_role}");
     let unknown_parameter = open("postgres://u:geheim@h/d?gate=7");
     for text in [elsewhere, no_database, unknown_parameter] {

@@ -52,8 +52,9 @@ impl TestDatabase {
             Backend::Sqlite => (format!("sqlite://{}", folder.path().join("x.db").display()), None),
             Backend::Postgres => {
                 let name = format!("test_{:016x}", controlplane::random::nonzero_u64().unwrap());
-                on_server(&format!("CREATE DATABASE {name}"));
-                (url_of(&name), Some(name))
+                on_server(OWNER);
+                on_server(&format!("CREATE DATABASE {name} OWNER suiftly_test"));
+                (as_owner(&url_of(&name)), Some(name))
             }
         };
         let variables = Variables::from([("DATABASE_URL".to_owned(), url.clone())]);
@@ -66,7 +67,7 @@ impl TestDatabase {
         Database::open(&self.config).unwrap()
     }
 
-    /// A connection past the program, as an operator with `psql` has one.
+    /// A connection past the program, as an administrator with `psql` has one.
     pub(crate) fn psql(&self) -> PgConnection {
         PgConnection::establish(&url_of(self.on_server.as_ref().unwrap())).unwrap()
     }
@@ -85,6 +86,16 @@ impl Drop for TestDatabase {
             on_server(&format!("DROP DATABASE {name} WITH (FORCE)"));
         }
     }
+}
+
+/// A role without any right but to own its database: what the program needs, and no more.
+const OWNER: &str = "DO $$ BEGIN CREATE ROLE suiftly_test LOGIN; \
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+
+fn as_owner(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, host) = rest.split_once('@').unwrap();
+    format!("{scheme}://suiftly_test@{host}")
 }
 
 fn server() -> String {
