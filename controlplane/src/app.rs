@@ -1,7 +1,8 @@
 //! `suiftly serve` put together: what starts in which order, and how it ends.
 
+use crate::changes::listener;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, DatabaseConfig};
 use crate::db::{Database, DbError};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
@@ -67,12 +68,11 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
     let lock = StateLock::take(&config.state.serve_lock())?;
     // Read now, so that a keyring that cannot be used is found now and not at the first key.
     let keyring = keyring::load_or_make(&config.keyring)?;
-    let database = Database::open(&config.database.file)?;
+    let database = Database::open(&config.database)?;
     make_folder(&config.state.maps(), 0o750)?;
 
     let board = Arc::new(Board::new(clock.clone()));
-    let scanner =
-        scanner::start(config.database.file.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
+    let scanner = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let agent = Agent::start(database, config, Arc::clone(&board), scanner.scans, clock.clone())?;
     let control_socket =
         ControlSocket::serve(config.state.control_socket(), &lock, Arc::clone(&board), clock.clone())?;
@@ -80,8 +80,13 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the API answers other machines in clear text; put a proxy with TLS in front of it");
     }
-    let state = http::State { board: Arc::clone(&board), clock, database_file: config.database.file.clone() };
+    let state = http::State { board: Arc::clone(&board), clock, database: config.database.clone() };
     let server = http::Bound::bind(address, state).map_err(|source| ServeError::Http { address, source })?;
+    if let DatabaseConfig::Postgres(url) = &config.database {
+        let woken = Arc::clone(&board);
+        listener::start(url.clone(), board.stopping_flag(), move || woken.wake())
+            .map_err(ServeError::Thread)?;
+    }
     let agent = std::thread::Builder::new()
         .name("edge-agent".to_owned())
         .spawn(move || agent.run())
@@ -91,6 +96,7 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
         api = %address,
         edge.port = config.edge.port,
         state = %config.state.folder.display(),
+        database = %config.database,
         key_groups = keyring.groups.len(),
         "suiftly serves"
     );

@@ -3,9 +3,13 @@
 //! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
 //! else in the program depends on the environment.
 
+mod database;
+
+pub use database::{DatabaseConfig, PostgresUrl};
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The environment as far as it is text.
 pub type Variables = BTreeMap<String, String>;
@@ -72,13 +76,6 @@ pub struct KeyringConfig {
     pub accept_v0: bool,
 }
 
-/// The database.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DatabaseConfig {
-    /// `DATABASE_URL`, default `sqlite://$SUIFTLY_STATE/suiftly.db`: the file of the SQLite database.
-    pub file: PathBuf,
-}
-
 impl Config {
     /// Reads every setting. A variable that is set but empty counts as not set.
     ///
@@ -107,8 +104,8 @@ impl Config {
                 .map_or_else(|| state.folder.join("keyring.toml"), PathBuf::from),
             accept_v0: switch(variables, "SUIFTLY_ACCEPT_V0")?,
         };
-        let database =
-            DatabaseConfig { file: database_file(text(variables, "DATABASE_URL"), &state.folder)? };
+        let database = DatabaseConfig::from_url(text(variables, "DATABASE_URL"), &state.folder)
+            .map_err(|reason| ConfigError { variable: "DATABASE_URL", reason })?;
         Ok(Self { state, api, edge, keyring, database })
     }
 }
@@ -155,27 +152,15 @@ fn switch(variables: &Variables, name: &'static str) -> Result<bool, ConfigError
     }
 }
 
-/// The scheme decides, never a guess: a mistyped URL must not become an empty database in a file of that
-/// name.
-fn database_file(url: Option<&str>, state: &Path) -> Result<PathBuf, ConfigError> {
-    let wrong = |reason: &str| ConfigError { variable: "DATABASE_URL", reason: reason.to_owned() };
-    let Some(url) = url else { return Ok(state.join("suiftly.db")) };
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err(wrong("PostgreSQL is not in this version yet; use sqlite://<file>, or leave it unset"));
-    }
-    let file = url.strip_prefix("sqlite://").ok_or_else(|| {
-        wrong("the text does not begin with a known scheme; write sqlite://<file>, or leave it unset")
-    })?;
-    if file.is_empty() || file.starts_with(':') || file.contains(['?', '#', '%']) {
-        return Err(wrong("sqlite:// must be followed by the path of a file, without parameters or escapes"));
-    }
-    Ok(PathBuf::from(file))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use std::path::Path;
+
+    fn sqlite(file: &str) -> DatabaseConfig {
+        DatabaseConfig::Sqlite(PathBuf::from(file))
+    }
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -189,7 +174,7 @@ mod tests {
         assert_eq!((config.api.port, config.edge.port), (8081, 8080));
         assert_eq!(config.api.listen.to_string(), "127.0.0.1");
         assert_eq!(config.keyring.file, Path::new("var/keyring.toml"));
-        assert_eq!(config.database.file, Path::new("var/suiftly.db"));
+        assert_eq!(config.database, sqlite("var/suiftly.db"));
         assert!(!config.keyring.accept_v0);
     }
 
@@ -202,25 +187,32 @@ mod tests {
     fn files_follow_the_state_folder_unless_they_are_named() {
         let config = config(&[("SUIFTLY_STATE", "/srv/s"), ("SUIFTLY_KEYRING", "k.toml")]).unwrap();
         assert_eq!(config.keyring.file, Path::new("k.toml"));
-        assert_eq!(config.database.file, Path::new("/srv/s/suiftly.db"));
+        assert_eq!(config.database, sqlite("/srv/s/suiftly.db"));
         assert_eq!(config.state.control_socket(), Path::new("/srv/s/control.sock"));
     }
 
     #[test]
-    fn only_a_sqlite_url_names_a_database_and_no_error_shows_the_text() {
-        assert_eq!(
-            config(&[("DATABASE_URL", "sqlite:///x/y.db")]).unwrap().database.file,
-            Path::new("/x/y.db")
-        );
+    fn the_scheme_decides_which_database_and_no_error_shows_the_text() {
+        assert_eq!(config(&[("DATABASE_URL", "sqlite:///x/y.db")]).unwrap().database, sqlite("/x/y.db"));
+        for url in ["postgres://u:secret@h/d", "postgresql://u:secret@h/d"] {
+            let config = config(&[("DATABASE_URL", url)]).unwrap();
+            assert!(matches!(config.database, DatabaseConfig::Postgres(_)));
+            assert_eq!(config.database.to_string(), "postgres://u@h/d");
+            assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+        }
         let refused =
             ["y.db", "sqllite://y.db", "sqlite:y.db", "sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro"];
-        for url in refused.into_iter().chain(["host=secret dbname=x", "mysql://u:secret@h/d"]) {
+        for url in refused.into_iter().chain([
+            "host=secret dbname=x",
+            "mysql://u:secret@h/d",
+            "Postgres://u:secret@h/d",
+        ]) {
             let error = config(&[("DATABASE_URL", url)]).unwrap_err();
             assert!(error.to_string().contains("sqlite://"), "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        let error = config(&[("DATABASE_URL", "postgres://u:secret@h/d")]).unwrap_err().to_string();
-        assert!(error.contains("not in this version yet") && !error.contains("secret"), "{error}");
+        let error = config(&[("DATABASE_URL", "postgres://u:secret@h")]).unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL: name the database") && !error.contains("secret"), "{error}");
     }
 
     #[test]

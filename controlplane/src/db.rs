@@ -1,7 +1,8 @@
 //! The database. Only this folder names Diesel.
 //!
-//! SQLite for now; PostgreSQL comes as a second variant of the connection, so the queries keep to what both
-//! can do (no upsert, no insert of many rows at once) and the columns to `Text`, `BigInt` and `Integer`.
+//! SQLite or PostgreSQL, decided by `DATABASE_URL` when the connection is opened. One schema and one set of
+//! queries for both, which keep to what both can do (no upsert, no insert of many rows at once) and the columns
+//! to `Text`, `BigInt` and `Integer`; the few steps that differ match on the connection's variant.
 //!
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
 //! a file, with its row type and its queries; rules live in [`crate::domain`].
@@ -14,16 +15,22 @@ pub mod customers;
 pub mod derivation_counters;
 mod migrate;
 pub mod plans;
+mod postgres;
 mod read_tx;
 pub mod revocations;
 mod schema;
 pub mod services;
+mod sqlite;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod tiers;
+mod transaction;
 mod write_tx;
 
 pub use connection::Database;
 pub use customer_lock::{CustomerLock, lock_customer};
+pub use postgres::ChangeNotices;
 pub use read_tx::ReadTx;
 pub use write_tx::WriteTx;
 
@@ -33,9 +40,14 @@ use std::path::PathBuf;
 /// detail.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The file cannot be opened.
-    #[error("the database {} cannot be opened", .0.display())]
-    Open(PathBuf, #[source] diesel::ConnectionError),
+    /// The file cannot be opened, or the server cannot be reached or refuses us.
+    #[error("the database {database} cannot be opened")]
+    Open {
+        /// Which, without a password.
+        database: String,
+        /// Why not.
+        source: diesel::ConnectionError,
+    },
     /// The file or its folder cannot be made.
     #[error("the database {} cannot be made", .0.display())]
     Folder(PathBuf, #[source] std::io::Error),

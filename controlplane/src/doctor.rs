@@ -4,6 +4,7 @@
 //! as a finding of its own: silence would read as health.
 
 mod configuration;
+mod database;
 mod files;
 mod machine;
 mod programs;
@@ -74,6 +75,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings.extend(files::state(patient));
     findings.extend(files::maps(patient));
     findings.extend(configuration::haproxy_accepts_it(patient));
+    findings.extend(database::database(patient));
     findings.extend(running::control_plane(patient));
     findings.extend(running::edge(patient));
     findings.extend(machine::clock(patient));

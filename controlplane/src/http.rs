@@ -5,12 +5,12 @@ pub mod metrics;
 pub mod router;
 
 use crate::clock::Clock;
+use crate::config::DatabaseConfig;
 use crate::edge::board::Board;
 use actix_web::dev::Server;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,7 @@ pub struct State {
     /// The time.
     pub clock: Clock,
     /// The database, for the question whether it answers.
-    pub database_file: PathBuf,
+    pub database: DatabaseConfig,
 }
 
 /// Why the server ended.

@@ -14,3 +14,10 @@ pub mod http;
 pub mod keyring;
 pub mod problem;
 pub mod random;
+
+// The tests' databases are one file for the unit tests here and the tests in `tests/`, which knows us by this name.
+#[cfg(test)]
+extern crate self as controlplane;
+#[cfg(test)]
+#[path = "../tests/harness/databases.rs"]
+mod databases;

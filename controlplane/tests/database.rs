@@ -1,4 +1,4 @@
-//! Claims about the database, on a real SQLite file each.
+//! Claims about the database, each on a real SQLite file and on a real PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -6,38 +6,58 @@ mod harness;
 
 use apikey::{CustomerId, Fingerprint, Service, Version};
 use controlplane::changes::feed::{self, Feed};
-use controlplane::config::KeyringConfig;
+use controlplane::config::{DatabaseConfig, KeyringConfig};
 use controlplane::db::Database;
 use controlplane::db::stream::{self, Position};
 use controlplane::domain::revocations::{RevocableFingerprint, revoke};
 use controlplane::domain::services::{Move, make_move};
 use controlplane::domain::{DomainError, RevocationSource, Tier, customers, keys};
 use controlplane::keyring;
+use diesel::{PgConnection, QueryableByName, RunQueryDsl};
 use edgeformat::{Keyring, PolicyKey, StreamId};
-use harness::Stack;
+use harness::{Backend, Stack, TestDatabase, on_both_databases};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const NOW_MS: i64 = 1_795_000_000_000;
 
+on_both_databases! {
+    sequence_numbers_have_no_gap_under_8_writing_threads,
+    sequence_numbers_have_no_gap_under_8_writing_processes_on_a_new_database,
+    a_write_that_fails_leaves_no_number_behind,
+    a_derivation_is_never_given_twice_over_all_services_and_versions,
+    a_derivation_whose_key_was_revoked_before_it_was_made_is_left_out,
+    all_1000_derivations_used_up_is_a_refusal_that_says_what_to_do,
+    of_32_who_make_keys_at_once_10_succeed,
+    a_revoked_key_keeps_its_place_and_another_service_has_places_of_its_own,
+    a_key_that_we_never_issued_can_be_revoked_and_only_once,
+    revoking_an_issued_key_notes_the_time_and_tells_the_edge,
+    moves_of_a_service_follow_the_table,
+    a_plan_is_told_before_the_policy_that_names_it_and_shared_by_equal_rates,
+    a_reader_gets_the_changes_that_it_lacks_and_a_snapshot_from_another_history,
+    the_text_of_a_key_is_nowhere_in_the_database,
+}
+
 struct Fixture {
-    folder: TempDir,
+    /// Holds the keyring.
+    _folder: TempDir,
+    place: TestDatabase,
     database: Database,
     keyring: Keyring,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    fn new(backend: Backend) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("x.db")).unwrap();
+        let place = TestDatabase::new(backend);
+        let database = place.open();
         let config = KeyringConfig { file: folder.path().join("keyring.toml"), accept_v0: true };
         let keyring = keyring::load_or_make(&config).unwrap();
-        Self { folder, database, keyring }
+        Self { _folder: folder, place, database, keyring }
     }
 
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("x.db")
+    fn config(&self) -> DatabaseConfig {
+        self.place.config.clone()
     }
 
     fn customer(&mut self, number: u32) -> CustomerId {
@@ -66,24 +86,23 @@ impl Fixture {
     }
 }
 
-fn enable(file: &Path, customer: CustomerId, service: Service, tier: Tier) {
-    let mut database = Database::open_again(file).unwrap();
+fn enable(config: &DatabaseConfig, customer: CustomerId, service: Service, tier: Tier) {
+    let mut database = Database::open_again(config).unwrap();
     let key = PolicyKey { customer, service };
     make_move(&mut database, key, Move::Enable(Some(tier)), NOW_MS).unwrap();
 }
 
-#[test]
-fn sequence_numbers_have_no_gap_under_8_writing_threads() {
-    let mut fixture = Fixture::new();
+fn sequence_numbers_have_no_gap_under_8_writing_threads(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customers: Vec<CustomerId> = (0..8).map(|number| fixture.customer(number)).collect();
-    let file = fixture.file();
+    let config = fixture.config();
     std::thread::scope(|scope| {
         for customer in customers {
-            let file = &file;
+            let config = &config;
             scope.spawn(move || {
                 for round in 0..12 {
                     let tier = [Tier::Starter, Tier::Pro, Tier::Enterprise][round % 3];
-                    enable(file, customer, Service::ALL[round % 2], tier);
+                    enable(config, customer, Service::ALL[round % 2], tier);
                 }
             });
         }
@@ -96,9 +115,8 @@ fn sequence_numbers_have_no_gap_under_8_writing_threads() {
     assert_eq!(plans, 3, "a plan was made twice: {changes:?}");
 }
 
-#[test]
-fn sequence_numbers_have_no_gap_under_8_writing_processes_on_a_new_database() {
-    let stack = Stack::new();
+fn sequence_numbers_have_no_gap_under_8_writing_processes_on_a_new_database(backend: Backend) {
+    let stack = Stack::on(backend);
     std::thread::scope(|scope| {
         for number in 0..8 {
             let stack = &stack;
@@ -114,16 +132,15 @@ fn sequence_numbers_have_no_gap_under_8_writing_processes_on_a_new_database() {
             });
         }
     });
-    let mut database = Database::open(&stack.path("suiftly.db")).unwrap();
+    let mut database = stack.open_database();
     let snapshot = database.read(feed::snapshot).unwrap();
     assert_eq!(snapshot.policies.len(), 24);
     let sequences: Vec<u64> = snapshot.recent.iter().map(|(sequence, _)| *sequence).collect();
     assert_eq!(sequences, (1..=25).collect::<Vec<_>>(), "24 policies and one plan");
 }
 
-#[test]
-fn a_write_that_fails_leaves_no_number_behind() {
-    let mut fixture = Fixture::new();
+fn a_write_that_fails_leaves_no_number_behind(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let before = fixture.position();
     let result: Result<(), DomainError> = fixture.database.write(|tx| {
@@ -136,9 +153,8 @@ fn a_write_that_fails_leaves_no_number_behind() {
     assert_eq!(fixture.changes(), []);
 }
 
-#[test]
-fn a_derivation_is_never_given_twice_over_all_services_and_versions() {
-    let mut fixture = Fixture::new();
+fn a_derivation_is_never_given_twice_over_all_services_and_versions(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let mut given = BTreeSet::new();
     for round in 0..10 {
@@ -153,9 +169,8 @@ fn a_derivation_is_never_given_twice_over_all_services_and_versions() {
     assert_eq!(given, (1..=30).collect());
 }
 
-#[test]
-fn a_derivation_whose_key_was_revoked_before_it_was_made_is_left_out() {
-    let mut fixture = Fixture::new();
+fn a_derivation_whose_key_was_revoked_before_it_was_made_is_left_out(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let group = fixture.keyring.default_group;
     let of = |derivation| {
@@ -167,9 +182,8 @@ fn a_derivation_whose_key_was_revoked_before_it_was_made_is_left_out() {
     assert_eq!(derivations, [3, 5, 6]);
 }
 
-#[test]
-fn all_1000_derivations_used_up_is_a_refusal_that_says_what_to_do() {
-    let mut fixture = Fixture::new();
+fn all_1000_derivations_used_up_is_a_refusal_that_says_what_to_do(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let group = fixture.keyring.default_group;
     let all: Vec<Fingerprint> = (1..=1_000)
@@ -183,14 +197,13 @@ fn all_1000_derivations_used_up_is_a_refusal_that_says_what_to_do() {
     assert!(error.contains("add a group"), "{error}");
 }
 
-#[test]
-fn of_32_who_make_keys_at_once_10_succeed() {
-    let mut fixture = Fixture::new();
+fn of_32_who_make_keys_at_once_10_succeed(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
-    let (file, keyring) = (fixture.file(), &fixture.keyring);
+    let (config, keyring) = (fixture.config(), &fixture.keyring);
     let made: usize = std::thread::scope(|scope| {
         let create = || {
-            let mut database = Database::open_again(&file).unwrap();
+            let mut database = Database::open_again(&config).unwrap();
             let key = PolicyKey { customer, service: Service::Seal };
             match keys::create(&mut database, keyring, key, Version::V1, NOW_MS) {
                 Ok(_) => 1,
@@ -206,9 +219,8 @@ fn of_32_who_make_keys_at_once_10_succeed() {
     assert_eq!(listed.len(), 10);
 }
 
-#[test]
-fn a_revoked_key_keeps_its_place_and_another_service_has_places_of_its_own() {
-    let mut fixture = Fixture::new();
+fn a_revoked_key_keeps_its_place_and_another_service_has_places_of_its_own(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     for _ in 0..10 {
         let issued = fixture.key(customer, Service::Seal).unwrap();
@@ -218,9 +230,8 @@ fn a_revoked_key_keeps_its_place_and_another_service_has_places_of_its_own() {
     assert!(fixture.key(customer, Service::Grpc).is_ok());
 }
 
-#[test]
-fn a_key_that_we_never_issued_can_be_revoked_and_only_once() {
-    let mut fixture = Fixture::new();
+fn a_key_that_we_never_issued_can_be_revoked_and_only_once(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let stranger = Fingerprint::from_u64(0x0100_0001_1234_5678);
     let first = fixture.revoke(&[stranger]);
     assert_eq!((first.revoked, first.already, first.unknown), (1, 0, 1));
@@ -230,9 +241,8 @@ fn a_key_that_we_never_issued_can_be_revoked_and_only_once() {
     assert!(keys::known(&mut fixture.database, stranger).unwrap().revoked);
 }
 
-#[test]
-fn revoking_an_issued_key_notes_the_time_and_tells_the_edge() {
-    let mut fixture = Fixture::new();
+fn revoking_an_issued_key_notes_the_time_and_tells_the_edge(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let fingerprint = fixture.key(customer, Service::Seal).unwrap().row.fingerprint;
     let revoked = fixture.revoke(&[fingerprint]);
@@ -242,9 +252,8 @@ fn revoking_an_issued_key_notes_the_time_and_tells_the_edge() {
     assert_eq!(fixture.changes(), [(1, format!("+r:{fingerprint}:0:revoked"))]);
 }
 
-#[test]
-fn moves_of_a_service_follow_the_table() {
-    let mut fixture = Fixture::new();
+fn moves_of_a_service_follow_the_table(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let key = PolicyKey { customer: fixture.customer(1), service: Service::Seal };
     let mut make = |wanted| make_move(&mut fixture.database, key, wanted, NOW_MS);
     for wanted in [Move::Disable, Move::Suspend, Move::Resume] {
@@ -277,14 +286,13 @@ fn moves_of_a_service_follow_the_table() {
     assert_eq!(make(Move::Resume).unwrap().service.tier, Tier::Pro);
 }
 
-#[test]
-fn a_plan_is_told_before_the_policy_that_names_it_and_shared_by_equal_rates() {
-    let mut fixture = Fixture::new();
-    let file = fixture.file();
+fn a_plan_is_told_before_the_policy_that_names_it_and_shared_by_equal_rates(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
+    let config = fixture.config();
     let (one, other) = (fixture.customer(1), fixture.customer(2));
-    enable(&file, one, Service::Seal, Tier::Pro);
-    enable(&file, other, Service::Grpc, Tier::Pro);
-    enable(&file, one, Service::Seal, Tier::Enterprise);
+    enable(&config, one, Service::Seal, Tier::Pro);
+    enable(&config, other, Service::Grpc, Tier::Pro);
+    enable(&config, one, Service::Seal, Tier::Enterprise);
     let changes: Vec<String> = fixture.changes().into_iter().map(|(_, change)| change).collect();
     let pro = 200_u64 | 500 << 20 | 3 << 40;
     let enterprise = 1_000_u64 | 2_000 << 20 | 2 << 40;
@@ -300,11 +308,10 @@ fn a_plan_is_told_before_the_policy_that_names_it_and_shared_by_equal_rates() {
     );
 }
 
-#[test]
-fn a_reader_gets_the_changes_that_it_lacks_and_a_snapshot_from_another_history() {
-    let mut fixture = Fixture::new();
+fn a_reader_gets_the_changes_that_it_lacks_and_a_snapshot_from_another_history(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
-    enable(&fixture.file(), customer, Service::Seal, Tier::Starter);
+    enable(&fixture.config(), customer, Service::Seal, Tier::Starter);
     let now = fixture.position();
     let behind = Position { sequence: 1, ..now };
     let feed = fixture.database.read(|tx| feed::after(tx, behind)).unwrap();
@@ -318,16 +325,40 @@ fn a_reader_gets_the_changes_that_it_lacks_and_a_snapshot_from_another_history()
     );
 }
 
-#[test]
-fn the_text_of_a_key_is_nowhere_in_the_database() {
-    let mut fixture = Fixture::new();
+fn the_text_of_a_key_is_nowhere_in_the_database(backend: Backend) {
+    let mut fixture = Fixture::new(backend);
     let customer = fixture.customer(1);
     let issued = fixture.key(customer, Service::Seal).unwrap();
     fixture.revoke(&[issued.row.fingerprint]);
     let text = issued.text.as_str().to_owned();
-    let file = fixture.file();
-    for name in [file.clone(), file.with_extension("db-wal")] {
-        let bytes = std::fs::read(name).unwrap_or_default();
-        assert!(!bytes.windows(text.len() - 5).any(|window| window == &text.as_bytes()[5..]));
+    let needle = &text.as_bytes()[5..];
+    let has_it = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    match fixture.config() {
+        DatabaseConfig::Sqlite(file) => {
+            for name in [file.clone(), file.with_extension("db-wal")] {
+                assert!(!has_it(&std::fs::read(name).unwrap_or_default()));
+            }
+        }
+        DatabaseConfig::Postgres(_) => {
+            let rows = every_row(&mut fixture.place.psql());
+            assert!(rows.iter().any(|row| row.contains(&issued.row.customer.get().to_string())), "{rows:?}");
+            assert!(!rows.iter().any(|row| has_it(row.as_bytes())));
+        }
     }
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
+}
+
+/// Every row of every table as PostgreSQL writes it.
+fn every_row(connection: &mut PgConnection) -> Vec<String> {
+    let mut texts = |query: String| -> Vec<String> {
+        diesel::sql_query(query).load(connection).unwrap().into_iter().map(|row: Text| row.text).collect()
+    };
+    let tables =
+        texts("SELECT tablename::text AS text FROM pg_tables WHERE schemaname = 'public'".to_owned());
+    tables.iter().flat_map(|table| texts(format!("SELECT t::text AS text FROM {table} t"))).collect()
 }

@@ -4,12 +4,20 @@
 
 mod harness;
 
-use harness::{Running, Stack, request};
+use harness::{Backend, Running, Stack, on_both_databases, request};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+on_both_databases! {
+    it_is_alive_but_not_ready_without_an_edge_and_says_why,
+    the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed,
+    a_command_on_another_database_is_not_confirmed_by_this_serve,
+    it_ends_in_time_on_sigterm_and_takes_its_socket_with_it,
+    the_log_is_json_where_nobody_watches_and_holds_no_secret,
+}
 
 fn ask(stack: &Stack, question: &str) -> Value {
     let mut socket = UnixStream::connect(stack.path("control.sock")).unwrap();
@@ -19,9 +27,8 @@ fn ask(stack: &Stack, question: &str) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
-#[test]
-fn it_is_alive_but_not_ready_without_an_edge_and_says_why() {
-    let stack = Stack::new();
+fn it_is_alive_but_not_ready_without_an_edge_and_says_why(backend: Backend) {
+    let stack = Stack::on(backend);
     let _serve = stack.serve();
     let (status, body) = stack.get("/readyz").unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -51,14 +58,15 @@ fn the_first_start_makes_everything_private() {
     let _serve = stack.serve();
     let mode = |name: &str| std::fs::symlink_metadata(stack.path(name)).unwrap().mode() & 0o777;
     assert_eq!((mode("keyring.toml"), mode("control.sock"), mode("suiftly.db")), (0o600, 0o600, 0o600));
-    for name in ["policies.map", "revocations.map", "plans.map", "services.map", "errors.map"] {
+    for name in
+        ["policies.map", "revocations.map", "plans.map", "services.map", "errors.map", "changes.journal"]
+    {
         assert_eq!(mode(&format!("maps/{name}")), 0o640, "{name}");
     }
 }
 
-#[test]
-fn the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed() {
-    let stack = Stack::new();
+fn the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed(backend: Backend) {
+    let stack = Stack::on(backend);
     let _serve = stack.serve();
     assert_eq!(ask(&stack, "{\"ping\":true}"), json!({"pong": true}));
     assert!(ask(&stack, "what?")["error"].is_string());
@@ -76,9 +84,8 @@ fn the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed() {
     assert!(journal.contains(&format!("+p:{customer}:seal:enabled:1:-")), "{journal}");
 }
 
-#[test]
-fn a_command_on_another_database_is_not_confirmed_by_this_serve() {
-    let stack = Stack::new();
+fn a_command_on_another_database_is_not_confirmed_by_this_serve(backend: Backend) {
+    let stack = Stack::on(backend);
     let _serve = stack.serve();
     let other = format!("sqlite://{}", stack.path("other.db").display());
     let output = stack
@@ -112,9 +119,8 @@ fn a_socket_file_that_a_killed_serve_left_behind_is_replaced() {
     assert_eq!(ask(&stack, "{\"ping\":true}"), json!({"pong": true}));
 }
 
-#[test]
-fn it_ends_in_time_on_sigterm_and_takes_its_socket_with_it() {
-    let stack = Stack::new();
+fn it_ends_in_time_on_sigterm_and_takes_its_socket_with_it(backend: Backend) {
+    let stack = Stack::on(backend);
     let serve = stack.serve();
     // An idle connection must not hold the end up.
     let _idle = std::net::TcpStream::connect(("127.0.0.1", stack.api_port)).unwrap();
@@ -134,9 +140,8 @@ fn a_port_that_is_taken_is_a_clear_error() {
     assert!(!stack.path("control.sock").exists());
 }
 
-#[test]
-fn the_log_is_json_where_nobody_watches_and_holds_no_secret() {
-    let stack = Stack::new();
+fn the_log_is_json_where_nobody_watches_and_holds_no_secret(backend: Backend) {
+    let stack = Stack::on(backend);
     let serve = stack.serve();
     drop(serve);
     let log = std::fs::read_to_string(stack.path("serve.log")).unwrap();

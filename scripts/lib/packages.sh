@@ -33,6 +33,7 @@ require_run_packages() {
         "gcc=command -v cc" \
         "pkg-config=command -v pkg-config" \
         "libsqlite3-dev=pkg-config --exists sqlite3" \
+        "libpq-dev=pkg-config --exists libpq" \
         "haproxy=command -v haproxy" \
         "curl=command -v curl" \
         "procps=command -v pgrep"

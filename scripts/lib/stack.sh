@@ -60,7 +60,7 @@ start_child() {
     case $name in
         upstream) command=("$SUIFTLY" demo-upstream --port "$SUIFTLY_UPSTREAM_PORT") ;;
         serve) command=("$SUIFTLY" serve) ;;
-        haproxy) command=(haproxy -W -p "$SUIFTLY_STATE/haproxy.pid" -S "$SUIFTLY_STATE/haproxy-master.sock,mode,600" -f haproxy/haproxy.cfg) ;;
+        haproxy) command=(env -u DATABASE_URL haproxy -W -p "$SUIFTLY_STATE/haproxy.pid" -S "$SUIFTLY_STATE/haproxy-master.sock,mode,600" -f haproxy/haproxy.cfg) ;;
     esac
     (
         trap - INT TERM EXIT

@@ -26,7 +26,7 @@ fn a_healthy_edge_has_no_problem() {
     assert_eq!((code, &answer["problems"]), (0, &0.into()), "{:?}", findings(&answer, "problem"));
     let checks =
         ["HAProxy", "module", "keyring", "state folder", "sockets", "maps", "configuration", "control plane"];
-    for check in checks.into_iter().chain(["edge", "clock", "free disk"]) {
+    for check in checks.into_iter().chain(["database", "edge", "clock", "free disk"]) {
         assert!(
             answer["findings"].as_array().unwrap().iter().any(|f| f["check"] == check),
             "{check} was not looked at"

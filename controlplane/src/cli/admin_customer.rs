@@ -33,7 +33,7 @@ struct Created {
 /// [`Failure`].
 pub fn run(command: &CustomerCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let CustomerCommand::Create { wallet } = command;
-    let mut database = Database::open(&config.database.file)?;
+    let mut database = Database::open(&config.database)?;
     let made = customers::create(&mut database, wallet, clock.now_ms())?;
     let state = if made.created { "made now" } else { "known already" };
     let text = lines(&[

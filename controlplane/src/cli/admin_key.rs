@@ -111,7 +111,7 @@ fn create(arguments: &CreateArguments, config: &Config, clock: &Clock) -> Result
     let key = PolicyKey { customer: arguments.customer, service: arguments.service };
     let version = Version::from_number(arguments.version)
         .ok_or_else(|| Failure::new(Exit::Usage, "a key's version is 0 or 1"))?;
-    let mut database = Database::open(&config.database.file)?;
+    let mut database = Database::open(&config.database)?;
     let keyring = keyring::load_or_make(&config.keyring)?;
     let issued = keys::create(&mut database, &keyring, key, version, clock.now_ms())?;
     let row = &issued.row;
@@ -165,7 +165,7 @@ struct ListedKey {
 }
 
 fn list(customer: CustomerId, service: Option<Service>, config: &Config) -> Result<Reply, Failure> {
-    let mut database = Database::open(&config.database.file)?;
+    let mut database = Database::open(&config.database)?;
     let rows = keys::list(&mut database, customer, service)?;
     let items: Vec<ListedKey> = rows
         .iter()
@@ -215,7 +215,7 @@ struct RevokedAnswer {
 
 fn revoke_some(arguments: &RevokeArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let (fingerprints, repeated) = fingerprints(&arguments.what)?;
-    let mut database = Database::open(&config.database.file)?;
+    let mut database = Database::open(&config.database)?;
     let mut done = revoke_in_chunks(&mut database, &fingerprints, clock)?;
     drop(database);
     done.already += repeated;
@@ -302,7 +302,7 @@ fn inspect(argument: &str, config: &Config) -> Result<Reply, Failure> {
     let decoded = key_text::decode(argument)?;
     let keyring = keyring::load(&config.keyring.file)?;
     let reason = key::authenticate(&keyring, &decoded).err();
-    let mut database = Database::open(&config.database.file)?;
+    let mut database = Database::open(&config.database)?;
     let known = keys::known(&mut database, decoded.fingerprint())
         .map_err(|error: DomainError| Failure::from(error))?;
     let state = match (known.revoked, known.issued.is_some()) {

@@ -78,7 +78,7 @@ pub fn run(command: &ServiceCommand, config: &Config, clock: &Clock) -> Result<R
     };
     let key = PolicyKey { customer: of.customer, service: of.service };
     let moved = {
-        let mut database = Database::open(&config.database.file)?;
+        let mut database = Database::open(&config.database)?;
         make_move(&mut database, key, wanted, clock.now_ms())?
     };
     let confirmed = confirm(config, moved.position, of.wait);

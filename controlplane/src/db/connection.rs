@@ -1,101 +1,67 @@
-//! Opening a connection and the settings that every connection needs.
+//! Opening a connection. Which database it leads to is decided by the settings, nowhere else.
 
-use crate::db::{DbError, migrate};
-use diesel::connection::SimpleConnection;
-use diesel::{Connection as _, QueryableByName, RunQueryDsl, SqliteConnection, sql_types};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use crate::config::DatabaseConfig;
+use crate::db::{DbError, migrate, postgres, sqlite};
+use diesel::connection::TransactionManager;
+use diesel::{PgConnection, SqliteConnection};
 
-/// How long a statement waits for another writer. Each of our write transactions takes milliseconds, a chunk
-/// of a revocation file some hundred; a queue of many is still shorter than this.
-const BUSY_TIMEOUT_MS: u32 = 30_000;
-
-/// Turning the write-ahead log on is the one step on which SQLite does not wait: two first starts at once
-/// meet here.
-const WAL_TRIES_MAX: u32 = 100;
-const WAL_RETRY: Duration = Duration::from_millis(50);
+/// A connection to either database. A query on it runs on both; what only one of them can do (`FOR UPDATE`,
+/// `NOTIFY`, upserts) matches on the variant, in this folder only. Its derived `establish` guesses and is never
+/// called.
+#[derive(diesel::MultiConnection)]
+pub(in crate::db) enum AnyConnection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
 
 /// One open connection.
 pub struct Database {
-    pub(in crate::db) connection: SqliteConnection,
+    config: DatabaseConfig,
+    pub(in crate::db) connection: AnyConnection,
 }
 
 impl Database {
-    /// Opens the database, makes it where there is none, and brings its tables to this version.
+    /// Opens the database and brings its tables to this version. A SQLite file is made where there is none; a
+    /// database of PostgreSQL must be there.
     ///
     /// # Errors
     /// [`DbError`]; a database that a newer version has changed is refused.
-    pub fn open(file: &Path) -> Result<Self, DbError> {
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            crate::app::make_private_folder(folder)
-                .map_err(|error| DbError::Folder(file.to_owned(), error))?;
-        }
-        make_private_file(file).map_err(|error| DbError::Folder(file.to_owned(), error))?;
-        let mut connection = Self::connect(file)?;
-        turn_write_ahead_log_on(&mut connection)?;
+    pub fn open(config: &DatabaseConfig) -> Result<Self, DbError> {
+        let mut connection = match config {
+            DatabaseConfig::Sqlite(file) => AnyConnection::Sqlite(sqlite::open(file)?),
+            DatabaseConfig::Postgres(_) => connect(config)?,
+        };
         migrate::bring_up_to_date(&mut connection)?;
-        Ok(Self { connection })
+        Ok(Self { config: config.clone(), connection })
     }
 
     /// Opens a further connection to a database that [`Self::open`] has brought up to date.
     ///
     /// # Errors
     /// [`DbError::Open`] or [`DbError::Query`].
-    pub fn open_again(file: &Path) -> Result<Self, DbError> {
-        Ok(Self { connection: Self::connect(file)? })
+    pub fn open_again(config: &DatabaseConfig) -> Result<Self, DbError> {
+        Ok(Self { config: config.clone(), connection: connect(config)? })
     }
 
-    fn connect(file: &Path) -> Result<SqliteConnection, DbError> {
-        let failed = |error| DbError::Open(file.to_owned(), error);
-        // A relative path is made to begin with a dot, so that no name is ever read as one of SQLite's URIs.
-        let path: PathBuf = if file.is_absolute() { file.to_owned() } else { Path::new(".").join(file) };
-        let path = path.to_str().ok_or_else(|| {
-            failed(diesel::ConnectionError::InvalidConnectionUrl("the path is not UTF-8".to_owned()))
-        })?;
-        let mut connection = SqliteConnection::establish(path).map_err(failed)?;
-        // `busy_timeout` comes first: the others may have to wait. FULL: a revocation that was confirmed is
-        // still there after the power has failed. A system SQLite has foreign keys off.
-        connection.batch_execute(&format!(
-            "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        ))?;
-        Ok(connection)
-    }
-}
-
-/// Made by us and not by SQLite, so that others cannot read it, also where it lies outside the state folder;
-/// SQLite gives its log the same mode.
-fn make_private_file(file: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-#[derive(QueryableByName)]
-struct JournalMode {
-    #[diesel(sql_type = sql_types::Text)]
-    journal_mode: String,
-}
-
-/// Readers and the one writer do not wait for each other then. The setting stays in the file.
-fn turn_write_ahead_log_on(connection: &mut SqliteConnection) -> Result<(), DbError> {
-    let mut tries = 0;
-    loop {
-        let mode = diesel::sql_query("PRAGMA journal_mode").get_result::<JournalMode>(connection)?;
-        if mode.journal_mode == "wal" {
-            return Ok(());
+    /// Begins a transaction. A server that was restarted has cut the connection; as long as nothing has begun
+    /// nothing is lost with it, so that another one is made, once.
+    pub(in crate::db) fn begin(
+        &mut self,
+        begin: impl Fn(&mut AnyConnection) -> diesel::QueryResult<()>,
+    ) -> Result<(), DbError> {
+        let Err(error) = begin(&mut self.connection) else { return Ok(()) };
+        let is_remote = matches!(self.config, DatabaseConfig::Postgres(_));
+        if !is_remote && !AnyConnection::is_broken_transaction_manager(&mut self.connection) {
+            return Err(error.into());
         }
-        match connection.batch_execute("PRAGMA journal_mode = wal") {
-            Err(error) if tries >= WAL_TRIES_MAX => return Err(error.into()),
-            Err(_) => std::thread::sleep(WAL_RETRY),
-            Ok(()) if tries >= WAL_TRIES_MAX => {
-                let detail = "the file system does not let SQLite share memory between processes";
-                return Err(DbError::unexpected("sqlite", detail));
-            }
-            Ok(()) => {}
-        }
-        tries += 1;
+        self.connection = connect(&self.config)?;
+        Ok(begin(&mut self.connection)?)
+    }
+}
+
+fn connect(config: &DatabaseConfig) -> Result<AnyConnection, DbError> {
+    match config {
+        DatabaseConfig::Sqlite(file) => sqlite::connect(file).map(AnyConnection::Sqlite),
+        DatabaseConfig::Postgres(url) => postgres::connect(url).map(AnyConnection::Postgres),
     }
 }

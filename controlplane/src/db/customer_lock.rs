@@ -23,12 +23,12 @@ impl CustomerLock {
     }
 }
 
-/// Locks a customer; `None` where there is no such customer. On SQLite the write transaction is the lock
-/// already, on PostgreSQL it will be the row.
+/// Locks a customer; `None` where there is no such customer. A write transaction is alone already; on PostgreSQL
+/// the row is locked, too, also against who writes past us with SQL.
 ///
 /// # Errors
 /// [`DbError`].
 pub fn lock_customer(tx: &mut WriteTx<'_>, customer: CustomerId) -> Result<Option<CustomerLock>, DbError> {
-    let row = customers::find(tx, customer)?;
+    let row = customers::find_and_lock(tx, customer)?;
     Ok(row.map(|row| CustomerLock { customer: row.customer, status: row.status }))
 }

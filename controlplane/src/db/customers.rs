@@ -1,5 +1,6 @@
 //! Customers: one row a wallet.
 
+use crate::db::connection::AnyConnection;
 use crate::db::schema::customers::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, customer_id, word};
 use crate::domain::{CustomerStatus, WalletAddress};
@@ -23,6 +24,19 @@ pub fn find(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<Customer
         .first(tx.connection())
         .optional()?;
     found.map(row).transpose()
+}
+
+/// The customer with this id, whose row nobody else may change until the transaction ends.
+pub(in crate::db) fn find_and_lock(
+    tx: &mut WriteTx<'_>,
+    customer: CustomerId,
+) -> Result<Option<CustomerRow>, DbError> {
+    let row_of = dsl::customers.find(i64::from(customer.get())).select((dsl::customer_id, dsl::status));
+    let found: Vec<(i64, String)> = match tx.connection() {
+        AnyConnection::Sqlite(connection) => row_of.load(connection)?,
+        AnyConnection::Postgres(connection) => row_of.for_update().load(connection)?,
+    };
+    found.into_iter().next().map(row).transpose()
 }
 
 /// The customer with this wallet.

@@ -1,20 +1,27 @@
 //! A read transaction: everything read in it belongs to one moment.
 
-use crate::db::{Database, DbError};
-use diesel::{Connection as _, SqliteConnection};
+use crate::db::connection::AnyConnection;
+use crate::db::stream::Position;
+use crate::db::{Database, DbError, transaction};
 
 /// An open transaction that may read.
 pub struct ReadTx<'c> {
-    connection: &'c mut SqliteConnection,
+    connection: &'c mut AnyConnection,
+    /// Where the stream stands, once that is known: nobody else can move it before this transaction ends.
+    position: Option<Position>,
 }
 
 impl<'c> ReadTx<'c> {
-    pub(in crate::db) const fn new(connection: &'c mut SqliteConnection) -> Self {
-        Self { connection }
+    pub(in crate::db) const fn new(connection: &'c mut AnyConnection, position: Option<Position>) -> Self {
+        Self { connection, position }
     }
 
-    pub(in crate::db) const fn connection(&mut self) -> &mut SqliteConnection {
+    pub(in crate::db) const fn connection(&mut self) -> &mut AnyConnection {
         self.connection
+    }
+
+    pub(in crate::db) const fn position(&mut self) -> &mut Option<Position> {
+        &mut self.position
     }
 }
 
@@ -27,30 +34,8 @@ impl Database {
         &mut self,
         read: impl FnOnce(&mut ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let result = self
-            .connection
-            .transaction(|connection| read(&mut ReadTx::new(connection)).map_err(Stopped::ByCaller));
-        result.map_err(Stopped::into_caller)
-    }
-}
-
-/// Why a transaction was rolled back.
-pub(in crate::db) enum Stopped<E> {
-    ByCaller(E),
-    ByDatabase(diesel::result::Error),
-}
-
-impl<E> From<diesel::result::Error> for Stopped<E> {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::ByDatabase(error)
-    }
-}
-
-impl<E: From<DbError>> Stopped<E> {
-    pub(in crate::db) fn into_caller(self) -> E {
-        match self {
-            Self::ByCaller(error) => error,
-            Self::ByDatabase(error) => DbError::Query(error).into(),
-        }
+        self.begin(transaction::begin_reading)?;
+        let result = read(&mut ReadTx::new(&mut self.connection, None));
+        transaction::end(&mut self.connection, result)
     }
 }

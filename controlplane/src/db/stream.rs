@@ -1,5 +1,6 @@
 //! The history that sequence numbers count in.
 
+use crate::db::connection::AnyConnection;
 use crate::db::schema::stream::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
 use diesel::prelude::*;
@@ -14,31 +15,61 @@ pub struct Position {
     pub sequence: u64,
 }
 
-/// Where the history stands now.
+/// Where the history stands now, with what this transaction has recorded itself.
 pub fn position(tx: &mut ReadTx<'_>) -> Result<Position, DbError> {
-    let row: Option<(i64, i64)> =
-        dsl::stream.select((dsl::stream_id, dsl::sequence)).first(tx.connection()).optional()?;
-    let (id, sequence) = row.ok_or_else(|| DbError::unexpected("stream", "its one row is missing"))?;
-    Ok(Position {
-        stream: StreamId::from_u64(bits_of(id)),
-        sequence: number("stream", "sequence", sequence)?,
-    })
+    if let Some(position) = *tx.position() {
+        return Ok(position);
+    }
+    let rows: Vec<(i64, i64)> = dsl::stream.select((dsl::stream_id, dsl::sequence)).load(tx.connection())?;
+    let position = only(&rows)?;
+    *tx.position() = Some(position);
+    Ok(position)
 }
 
 /// Takes the next sequence number; only [`crate::changes::record`] does. The transaction's rollback gives it
-/// back.
+/// back. The counter itself is written once, at the end of the transaction: a row that is updated 5,000 times in
+/// one transaction of PostgreSQL would be 5,000 rows to look through.
 pub(crate) fn advance(tx: &mut WriteTx<'_>) -> Result<u64, DbError> {
-    diesel::update(dsl::stream).set(dsl::sequence.eq(dsl::sequence + 1)).execute(tx.connection())?;
-    Ok(position(tx)?.sequence)
+    let Position { stream, sequence } = position(tx)?;
+    *tx.position() = Some(Position { stream, sequence: sequence + 1 });
+    Ok(sequence + 1)
+}
+
+/// Makes the transaction the only one that writes, and answers where the history stands. On SQLite it is the
+/// only one already.
+pub(in crate::db) fn lock(connection: &mut AnyConnection) -> Result<Position, DbError> {
+    let row = dsl::stream.select((dsl::stream_id, dsl::sequence));
+    let rows: Vec<(i64, i64)> = match connection {
+        AnyConnection::Sqlite(connection) => row.load(connection)?,
+        AnyConnection::Postgres(connection) => row.for_update().load(connection)?,
+    };
+    only(&rows)
+}
+
+/// Writes the counter; only the end of a write transaction does.
+pub(in crate::db) fn store(connection: &mut AnyConnection, position: Position) -> Result<(), DbError> {
+    let target = dsl::stream.find(column_of(position.stream.get()));
+    diesel::update(target).set(dsl::sequence.eq(column_of(position.sequence))).execute(connection)?;
+    Ok(())
 }
 
 /// Begins a history in a new database.
-pub(in crate::db) fn make_if_missing(tx: &mut WriteTx<'_>) -> Result<(), DbError> {
-    let count: i64 = dsl::stream.count().get_result(tx.connection())?;
+pub(in crate::db) fn make_if_missing(connection: &mut AnyConnection) -> Result<(), DbError> {
+    let count: i64 = dsl::stream.count().get_result(connection)?;
     if count == 0 {
         let id = column_of(crate::random::nonzero_u64()?);
         let row = (dsl::stream_id.eq(id), dsl::sequence.eq(0));
-        diesel::insert_into(dsl::stream).values(row).execute(tx.connection())?;
+        diesel::insert_into(dsl::stream).values(row).execute(connection)?;
     }
     Ok(())
+}
+
+fn only(rows: &[(i64, i64)]) -> Result<Position, DbError> {
+    let [(id, sequence)] = rows else {
+        return Err(DbError::unexpected("stream", format!("it has {} rows instead of one", rows.len())));
+    };
+    Ok(Position {
+        stream: StreamId::from_u64(bits_of(*id)),
+        sequence: number("stream", "sequence", *sequence)?,
+    })
 }

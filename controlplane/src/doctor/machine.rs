@@ -2,6 +2,7 @@
 
 use super::{Finding, Patient};
 use crate::clock::rfc3339_ms;
+use crate::config::DatabaseConfig;
 use std::time::UNIX_EPOCH;
 
 /// Below this, in bytes, a journal or a database may not be written any more soon.
@@ -13,7 +14,10 @@ pub(super) fn clock(patient: &Patient<'_>) -> Vec<Finding> {
     const CHECK: &str = "clock";
     let now_ms = patient.clock.now_ms();
     // What was written by this machine cannot be from the future.
-    let written = [patient.config.database.file.clone(), patient.config.state.maps().join("revocations.map")];
+    let mut written = vec![patient.config.state.maps().join("revocations.map")];
+    if let DatabaseConfig::Sqlite(file) = &patient.config.database {
+        written.push(file.clone());
+    }
     let newest = written.iter().filter_map(|path| {
         let modified = std::fs::metadata(path).ok()?.modified().ok()?;
         i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()

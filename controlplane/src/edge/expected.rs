@@ -23,7 +23,7 @@ pub struct Expected {
 /// # Errors
 /// [`DbError`].
 pub fn read(config: &Config) -> Result<Expected, DbError> {
-    let mirror = Mirror::from_snapshot(Database::open(&config.database.file)?.read(feed::snapshot)?);
+    let mirror = Mirror::from_snapshot(Database::open(&config.database)?.read(feed::snapshot)?);
     Ok(Expected {
         stream: mirror.position().stream.to_string(),
         sequence: mirror.position().sequence,

@@ -4,10 +4,10 @@
 //! It runs on a thread of its own, since reading a million rows must not delay a revocation.
 
 use crate::changes::feed;
+use crate::config::DatabaseConfig;
 use crate::db::Database;
 use crate::edge::board::Board;
 use crate::edge::mirror::Mirror;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -31,15 +31,15 @@ pub struct Scanner {
 ///
 /// # Errors
 /// The operating system gave no thread.
-pub fn start(database_file: PathBuf, board: Arc<Board>) -> std::io::Result<Scanner> {
+pub fn start(database: DatabaseConfig, board: Arc<Board>) -> std::io::Result<Scanner> {
     let (sender, scans) = sync_channel(1);
     let thread = std::thread::Builder::new()
         .name("edge-scanner".to_owned())
-        .spawn(move || run(&database_file, &board, &sender))?;
+        .spawn(move || run(&database, &board, &sender))?;
     Ok(Scanner { scans, thread })
 }
 
-fn run(database_file: &std::path::Path, board: &Board, scans: &SyncSender<Mirror>) {
+fn run(database: &DatabaseConfig, board: &Board, scans: &SyncSender<Mirror>) {
     let mut slept = Duration::ZERO;
     while !board.is_stopping() {
         std::thread::sleep(STOP_LOOK_EVERY);
@@ -48,8 +48,7 @@ fn run(database_file: &std::path::Path, board: &Board, scans: &SyncSender<Mirror
             continue;
         }
         slept = Duration::ZERO;
-        let snapshot =
-            Database::open_again(database_file).and_then(|mut database| database.read(feed::snapshot));
+        let snapshot = Database::open_again(database).and_then(|mut database| database.read(feed::snapshot));
         match snapshot {
             Ok(snapshot) => match scans.try_send(Mirror::from_snapshot(snapshot)) {
                 // The one before it was not taken yet, and says the same.

@@ -62,9 +62,9 @@ pub async fn readyz(state: web::Data<State>) -> HttpResponse {
 }
 
 async fn ask_database(state: &State) -> Result<u64, String> {
-    let file = state.database_file.clone();
+    let database = state.database.clone();
     let look = web::block(move || {
-        Database::open_again(&file)?.read(stream::position).map(|position| position.sequence)
+        Database::open_again(&database)?.read(stream::position).map(|position| position.sequence)
     });
     let answer = tokio::time::timeout(DATABASE_LIMIT, look).await;
     let answer: Result<u64, DbError> = answer

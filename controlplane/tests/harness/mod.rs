@@ -2,6 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod databases;
+
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use databases::{Backend, TestDatabase, on_both_databases};
+
+use controlplane::config::DatabaseConfig;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,6 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A state folder of its own, and the commands on it.
 pub(crate) struct Stack {
     folder: TempDir,
+    /// None: the file in its folder that is used without a setting.
+    database: Option<TestDatabase>,
     pub(crate) api_port: u16,
 }
 
@@ -55,7 +63,27 @@ impl Answer {
 
 impl Stack {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("suiftly-").tempdir().unwrap(), api_port: free_port() }
+        let folder = tempfile::Builder::new().prefix("suiftly-").tempdir().unwrap();
+        Self { folder, database: None, api_port: free_port() }
+    }
+
+    pub(crate) fn on(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::new(),
+            Backend::Postgres => Self { database: Some(TestDatabase::new(backend)), ..Self::new() },
+        }
+    }
+
+    /// The database of a stack that is not on the file in its folder.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
+    }
+
+    /// A connection to its database, whichever it is.
+    pub(crate) fn open_database(&self) -> controlplane::db::Database {
+        let file = || DatabaseConfig::Sqlite(self.path("suiftly.db"));
+        let config = self.database.as_ref().map_or_else(file, |database| database.config.clone());
+        controlplane::db::Database::open(&config).unwrap()
     }
 
     pub(crate) fn state(&self) -> &Path {
@@ -73,6 +101,9 @@ impl Stack {
             .env_clear()
             .env("SUIFTLY_STATE", self.state())
             .env("SUIFTLY_API_PORT", self.api_port.to_string());
+        if let Some(database) = &self.database {
+            command.env("DATABASE_URL", &database.url);
+        }
         command
     }
 

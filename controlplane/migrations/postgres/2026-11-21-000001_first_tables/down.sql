@@ -1,0 +1,9 @@
+DROP TABLE change_log;
+DROP TABLE revocations;
+DROP TABLE api_keys;
+DROP TABLE derivation_counters;
+DROP TABLE services;
+DROP TABLE plans;
+DROP TABLE tiers;
+DROP TABLE customers;
+DROP TABLE stream;

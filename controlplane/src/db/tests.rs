@@ -1,0 +1,300 @@
+//! What both databases must do alike: every table, every check, transactions, and connections that break.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use crate::changes::record::record;
+use crate::config::DatabaseConfig;
+use crate::databases::{Backend, TestDatabase, on_both_databases};
+use crate::db::connection::AnyConnection;
+use crate::db::{ChangeNotices, Database, DbError, WriteTx, schema, stream};
+use diesel::prelude::*;
+use diesel::sql_types;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+on_both_databases! {
+    every_table_takes_a_full_row_and_gives_it_back,
+    what_a_check_forbids_is_refused,
+    a_reader_sees_one_moment_while_others_write,
+    a_writer_sees_what_it_has_recorded_and_others_do_not,
+    a_transaction_that_failed_leaves_nothing_and_the_connection_works,
+}
+
+const BIG: i64 = i64::MAX;
+
+/// Writes a row of all columns of a table, and expects the same back.
+macro_rules! round_trip {
+    ($connection:expr, $table:ident { $($column:ident: $value:expr),+ $(,)? }) => {{
+        use schema::$table::dsl;
+        let values = ($(dsl::$column.eq($value.to_owned()),)+);
+        diesel::insert_into(dsl::$table).values(values).execute($connection).unwrap();
+        let row = ($($value.to_owned(),)+);
+        let found = rows_like(&row, dsl::$table.select(($(dsl::$column,)+)).load($connection));
+        assert!(found.contains(&row), "{}: {row:?} came back as {found:?}", stringify!($table));
+        stringify!($table).to_owned()
+    }};
+}
+
+/// Gives the loaded rows the type of the written one.
+fn rows_like<T>(_written: &T, loaded: QueryResult<Vec<T>>) -> Vec<T> {
+    loaded.unwrap()
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = sql_types::Text)]
+    name: String,
+}
+
+fn tables(connection: &mut AnyConnection) -> BTreeSet<String> {
+    let look = match connection {
+        AnyConnection::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        AnyConnection::Postgres(_) => {
+            "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public'"
+        }
+    };
+    let names: Vec<Name> = diesel::sql_query(look).load(connection).unwrap();
+    names
+        .into_iter()
+        .map(|row| row.name)
+        .filter(|name| !name.contains("diesel") && !name.starts_with("sqlite_"))
+        .collect()
+}
+
+fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
+    let place = TestDatabase::new(backend);
+    let mut database = place.open();
+    let c = &mut database.connection;
+    diesel::delete(schema::stream::dsl::stream).execute(c).unwrap();
+    let wallet = format!("0x{}", "ab".repeat(32));
+    let customer = i64::from(u32::MAX);
+    let written = BTreeSet::from([
+        round_trip!(c, stream { stream_id: i64::MIN, sequence: BIG }),
+        round_trip!(
+            c,
+            customers {
+                customer_id: customer,
+                wallet_address: wallet.as_str(),
+                status: "closed",
+                created_at_ms: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            tiers {
+                tier: "pro",
+                valid_from_ms: BIG,
+                guaranteed_per_s: 1_048_575_i64,
+                burst_per_s: 1_048_575_i64,
+                burst_priority: 255_i64
+            }
+        ),
+        round_trip!(
+            c,
+            plans {
+                number: 1_023_i64,
+                guaranteed_per_s: 1_048_575_i64,
+                burst_per_s: 1_048_575_i64,
+                burst_priority: 255_i64
+            }
+        ),
+        round_trip!(
+            c,
+            services {
+                customer_id: customer,
+                service: "graphql",
+                state: "suspended_operator",
+                state_before_suspension: Some("enabled".to_owned()),
+                tier: "enterprise",
+                plan: 1_023_i64,
+                source: "ä 'quoted' \u{1f511}",
+                created_at_ms: i64::MIN,
+                updated_at_ms: BIG,
+            }
+        ),
+        round_trip!(c, derivation_counters { customer_id: customer, key_group: 31_i64, next: 1_001_i64 }),
+        round_trip!(
+            c,
+            api_keys {
+                fingerprint: i64::MIN,
+                customer_id: customer,
+                service: "seal",
+                key_group: 31_i64,
+                derivation: 1_023_i64,
+                version: 1_i64,
+                created_at_ms: BIG,
+                revoked_at_ms: None::<i64>,
+            }
+        ),
+        round_trip!(
+            c,
+            revocations {
+                fingerprint: -1_i64,
+                in_force_from_s: BIG,
+                kind: "expired",
+                source: "operator",
+                created_at_ms: BIG
+            }
+        ),
+        round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
+    ]);
+    assert_eq!(tables(c), written, "a table is missing in this test");
+}
+
+fn what_a_check_forbids_is_refused(backend: Backend) {
+    let place = TestDatabase::new(backend);
+    let mut database = place.open();
+    let mut run = |statement: &str| diesel::sql_query(statement).execute(&mut database.connection);
+    let wallet = format!("0x{}", "a".repeat(64));
+    run(&format!("INSERT INTO customers VALUES (7, '{wallet}', 'active', 0)")).unwrap();
+    run("INSERT INTO plans VALUES (1, 12, 0, 0)").unwrap();
+    for statement in [
+        "INSERT INTO stream (stream_id, sequence) VALUES (5, 0)",
+        "UPDATE stream SET sequence = -1",
+        "UPDATE stream SET stream_id = 0",
+        "INSERT INTO customers VALUES (0, '0x1', 'active', 0)",
+        "UPDATE customers SET customer_id = 4294967296",
+        "UPDATE customers SET wallet_address = upper(wallet_address)",
+        "UPDATE customers SET status = 'gone'",
+        "INSERT INTO plans VALUES (2, 12, 0, 0)",
+        "INSERT INTO plans VALUES (1024, 1, 1, 1)",
+        "INSERT INTO tiers VALUES ('gold', 0, 1, 1, 1)",
+        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0)",
+        "INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 2, 'x', 0, 0)",
+        "INSERT INTO services VALUES (7, 'seal', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0)",
+        "INSERT INTO services VALUES (7, 'seal', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0)",
+        "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
+        "INSERT INTO derivation_counters VALUES (7, 32, 1)",
+        "INSERT INTO derivation_counters VALUES (8, 1, 1)",
+        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL)",
+        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL)",
+        "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL)",
+        "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
+        "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
+        "INSERT INTO change_log VALUES (0, 'x', 0)",
+        "INSERT INTO change_log VALUES (1, '', 0)",
+    ] {
+        assert!(matches!(run(statement), Err(diesel::result::Error::DatabaseError(..))), "{statement}");
+    }
+}
+
+fn record_one(tx: &mut WriteTx<'_>, number: u32) -> Result<u64, DbError> {
+    record(tx, &format!("+r:41000001{number:08X}:0:revoked").parse().unwrap(), 0)
+}
+
+fn a_reader_sees_one_moment_while_others_write(backend: Backend) {
+    let place = TestDatabase::new(backend);
+    let mut reader = place.open();
+    let mut writer = Database::open_again(&place.config).unwrap();
+    reader
+        .read(|tx| {
+            // The first statement fixes the moment; the position is remembered, so the tables are asked.
+            assert_eq!(crate::db::change_log::after(tx, 0, 10)?.len(), 0);
+            for number in 1..=3 {
+                writer.write(|tx| record_one(tx, number))?;
+            }
+            assert_eq!(crate::db::change_log::after(tx, 0, 10)?.len(), 0, "the log moved");
+            assert_eq!(stream::position(tx)?.sequence, 0, "the counter moved");
+            Ok::<_, DbError>(())
+        })
+        .unwrap();
+    assert_eq!(reader.read(stream::position).unwrap().sequence, 3);
+}
+
+fn a_writer_sees_what_it_has_recorded_and_others_do_not(backend: Backend) {
+    let place = TestDatabase::new(backend);
+    let mut writer = place.open();
+    let mut reader = Database::open_again(&place.config).unwrap();
+    writer
+        .write(|tx| {
+            assert_eq!((record_one(tx, 1)?, record_one(tx, 2)?), (1, 2));
+            assert_eq!(stream::position(tx)?.sequence, 2);
+            assert_eq!(reader.read(stream::position)?.sequence, 0);
+            Ok::<_, DbError>(())
+        })
+        .unwrap();
+    assert_eq!(reader.read(stream::position).unwrap().sequence, 2);
+}
+
+fn a_transaction_that_failed_leaves_nothing_and_the_connection_works(backend: Backend) {
+    let place = TestDatabase::new(backend);
+    let mut database = place.open();
+    let failed = database.write(|tx| {
+        record_one(tx, 1)?;
+        crate::db::change_log::insert(tx, 1, &"+r:4100000100000001:0:revoked".parse().unwrap(), 0)
+    });
+    assert!(matches!(failed, Err(DbError::Query(_))), "a number was given twice: {failed:?}");
+    assert_eq!(database.write(|tx| record_one(tx, 1)).unwrap(), 1);
+}
+
+#[test]
+fn a_connection_that_the_server_has_cut_is_made_anew() {
+    let place = TestDatabase::new(Backend::Postgres);
+    let mut database = place.open();
+    for round in 1..=2 {
+        place.cut_every_session();
+        assert_eq!(database.write(|tx| record_one(tx, round)).unwrap(), u64::from(round));
+        place.cut_every_session();
+        assert_eq!(database.read(stream::position).unwrap().sequence, u64::from(round));
+    }
+    // In the middle of a transaction it is an error, and nothing has happened.
+    let cut = database.write(|tx| {
+        record_one(tx, 3)?;
+        place.cut_every_session();
+        record_one(tx, 4)
+    });
+    assert!(cut.is_err());
+    assert_eq!(database.write(|tx| record_one(tx, 3)).unwrap(), 3);
+}
+
+#[test]
+fn a_commit_with_changes_is_told_and_nothing_else_is() {
+    let place = TestDatabase::new(Backend::Postgres);
+    let DatabaseConfig::Postgres(url) = &place.config else { panic!("{}", place.config) };
+    let mut database = place.open();
+    let mut notices = ChangeNotices::listen(url).unwrap();
+    let told_within = |notices: &mut ChangeNotices, limit: Duration| {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if notices.take().unwrap() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    };
+    database.read(stream::position).unwrap();
+    database.write(|tx| stream::position(tx)).unwrap();
+    let given_up: Result<(), DbError> = database.write(|tx| {
+        record_one(tx, 1)?;
+        assert!(!told_within(&mut notices, Duration::from_millis(100)), "told before the commit");
+        Err(DbError::unexpected("test", "given up"))
+    });
+    assert!(given_up.is_err());
+    assert!(!told_within(&mut notices, Duration::from_millis(300)));
+    database.write(|tx| record_one(tx, 1)).unwrap();
+    assert!(told_within(&mut notices, Duration::from_millis(500)));
+}
+
+#[test]
+fn a_server_that_cannot_be_had_is_named_without_the_password() {
+    let open = |url: &str| {
+        let variables = [("DATABASE_URL".to_owned(), url.to_owned())].into();
+        let config = crate::config::Config::from_variables(&variables).unwrap().database;
+        let error = Database::open(&config).err().unwrap();
+        format!("{} / {error:?}", crate::app::chain_of(&error))
+    };
+    let place = TestDatabase::new(Backend::Postgres);
+    let elsewhere = open("postgres://u:geheim@/d?host=/nonexistent");
+    assert!(elsewhere.contains("postgres://u@/d?host=/nonexistent cannot be opened"), "{elsewhere}");
+    assert!(elsewhere.contains("No such file or directory"), "{elsewhere}");
+    let no_database =
+        open(&place.url.replace("suiftly_test@", "suiftly_test:geheim@").replace("/test_", "/other_"));
+    assert!(no_database.contains("does not exist"), "{no_database}");
+    let no_role = open(&place.url.replace("suiftly_test@", "geheim:geheim@"));
+    assert!(no_role.contains("role \"***\" does not exist"), "{no_role}");
+    let unknown_parameter = open("postgres://u:geheim@h/d?gate=7");
+    for text in [elsewhere, no_database, unknown_parameter] {
+        assert!(!text.contains("geheim"), "{text}");
+    }
+}
