@@ -14,6 +14,7 @@ CUSTOMERS = "our configuration with 10000 customers of mixed tiers"
 TLS = "our configuration with TLS 1.3"
 TLS_BASE = "our configuration without authentication with TLS 1.3"
 MAP = "native map instead of the converter"
+NOTHING = "a Lua converter that does nothing instead of ours"
 
 
 @dataclass
@@ -70,6 +71,7 @@ def served(make, real, quick):
         make.ours(OURS, real),
         make.ours(AGAIN, real),
         make.native_map(MAP, real),
+        make.does_nothing(NOTHING, real),
         make.ours(CUSTOMERS, real, credentials=make.state.many),
     ]
     if not quick:
@@ -128,6 +130,8 @@ def bars(tables, memory):
     for table, backend in (("return", "`return`"), ("real", "real backend")):
         rows += [
             (f"converter over the native map, {backend}, CPU a request", figure(table, OURS, MAP), 1.05),
+            (f"a Lua converter that does nothing over the native map, {backend}", figure(table, NOTHING, MAP), None),
+            (f"converter over a Lua converter that does nothing, {backend}", figure(table, OURS, NOTHING), None),
             (f"10,000 customers over one customer, {backend}, CPU a request", figure(table, CUSTOMERS, OURS), 1.25),
             (f"A/A, {backend}, CPU a request", figure(table, AGAIN, OURS), None),
         ]

@@ -84,6 +84,10 @@ class Variants:
     def constant(self):
         return changes.everybody_is(self.state.sample.packed())
 
+    def does_nothing(self, name, real):
+        path = self.state.folder / "nothing.lua"
+        return self.ours(name, real, changes.does_nothing(path, self.state.sample.packed()), refused=200)
+
     def native_map(self, name, real):
         return self.ours(name, real, changes.native_map)
 

@@ -74,7 +74,8 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
     let board = Arc::new(Board::new(clock.clone()));
     let scanner = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let agent = Agent::start(database, config, Arc::clone(&board), scanner.scans, clock.clone())?;
-    let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, Arc::clone(&board))?;
+    let control_socket =
+        ControlSocket::serve(config.state.control_socket(), &lock, Arc::clone(&board), clock.clone())?;
     let address = std::net::SocketAddr::new(config.api.listen, config.api.port);
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the API answers other machines in clear text; put a proxy with TLS in front of it");

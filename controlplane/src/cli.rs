@@ -9,6 +9,7 @@ pub mod admin_service;
 pub mod confirm;
 pub mod demo_upstream;
 pub mod doctor;
+pub mod edge;
 pub mod failure;
 pub mod key;
 pub mod key_text;
@@ -50,6 +51,9 @@ enum Command {
         after_help = "Example:\n  suiftly admin service enable --customer 305419896 --service seal --tier pro"
     )]
     Admin(Admin),
+    /// What each edge has, and whether it is what the database says
+    #[command(subcommand, after_help = "Example:\n  suiftly edge status")]
+    Edge(edge::EdgeCommand),
     /// Make and examine keys with a keyring file, without a database
     #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
     Key(key::KeyCommand),
@@ -121,6 +125,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
+        Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
     }
 }

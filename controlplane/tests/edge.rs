@@ -209,6 +209,8 @@ fn hand_edits_of_the_files_and_of_the_native_map_are_put_back() {
     with_edge(|stack, customer| {
         let pid = only_worker(stack);
         let policies = stack.path("maps/policies.map");
+        // What came since the start stands in the journal; now the tables are written whole.
+        stack.run("edge resync --json").json_with(0);
         let before = std::fs::read_to_string(&policies).unwrap();
         std::fs::write(&policies, before.replace("enabled", "disabled")).unwrap();
         stack.wait_until("the file is put back", || std::fs::read_to_string(&policies).unwrap() == before);
@@ -240,8 +242,10 @@ fn the_operators_files_are_made_once_and_then_left_alone() {
 fn with_a_folder_that_cannot_be_written_nothing_is_pushed_and_the_command_says_why() {
     with_edge(|stack, _| {
         let pid = only_worker(stack);
-        // A folder in the place of the draft: works for root as well, whom no mode stops.
+        // Without its journal the agent writes the tables whole; a folder in the place of a draft keeps it from that, and
+        // works for root as well, whom no mode stops.
         std::fs::create_dir(stack.path("maps/policies.map.new")).unwrap();
+        std::fs::remove_file(stack.path("maps/changes.journal")).unwrap();
         let line = "admin key revoke --fingerprint 4100000112345678 --wait-limit 1 --json";
         let json = stack.run(line).json_with(5);
         assert!(json["detail"].as_str().unwrap().contains("policies.map"), "{json}");
@@ -254,10 +258,11 @@ fn with_a_folder_that_cannot_be_written_nothing_is_pushed_and_the_command_says_w
 
 #[test]
 fn the_files_that_the_agent_writes_are_read_back_the_same() {
+    use edgeformat::journal::Reader;
     use edgeformat::map_file::{read_plans, read_table};
     use edgeformat::{Policy, Revocation};
     let stack = Stack::new();
-    let _serve = stack.serve();
+    let serve = stack.serve();
     let customer = stack.customer(1);
     for service in ["seal", "grpc"] {
         stack.run(&format!(
@@ -266,7 +271,15 @@ fn the_files_that_the_agent_writes_are_read_back_the_same() {
     }
     stack.run("admin key revoke --fingerprint 4100000112345678 --wait-limit 0");
     let text = |name: &str| std::fs::read_to_string(stack.path("maps").join(name)).unwrap();
+    stack.wait_until("the journal is written", || text("changes.journal").contains(":0:revoked"));
+    let (mut journal, mut found) = (Reader::default(), Vec::new());
+    journal.read(text("changes.journal").as_bytes(), |batch| found.extend(batch.changes)).unwrap();
+    assert_eq!((journal.header().unwrap().after, journal.end(), found.len()), (0, 4, 4));
+    // The next start writes the tables whole and begins the journal anew.
+    drop(serve);
+    let _serve = stack.serve();
     stack.wait_until("the files are written", || text("revocations.map").contains("sequence=4"));
+    assert!(text("changes.journal").contains(" after=4"));
     let mut policies = Vec::new();
     let header = read_table::<Policy>(&text("policies.map"), |policy| {
         policies.push(policy);

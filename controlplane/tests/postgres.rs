@@ -46,8 +46,8 @@ fn a_commit_of_another_process_reaches_the_worker_within_500_ms() {
     for number in 1..=8 {
         let name = revoke_elsewhere(config, number);
         let told = || {
-            let map = std::fs::read_to_string(stack.path("maps/revocations.map")).unwrap_or_default();
-            map.contains(&name)
+            let journal = std::fs::read_to_string(stack.path("maps/changes.journal")).unwrap_or_default();
+            journal.contains(&name)
         };
         until(&name, Duration::from_millis(500), told);
         let confirmed = || stack.metric("suiftly_edge_sequence") == i64::from(number);
@@ -76,8 +76,8 @@ fn admin_on_another_machine_is_followed_by_every_serve_on_the_database() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     for serve in [&stack, &other] {
-        serve.wait_until("its map has the revocation", || {
-            std::fs::read_to_string(serve.path("maps/revocations.map")).unwrap().contains("4100000112345678")
+        serve.wait_until("its journal has the revocation", || {
+            std::fs::read_to_string(serve.path("maps/changes.journal")).unwrap().contains("4100000112345678")
         });
     }
 }
@@ -89,8 +89,8 @@ fn serve_goes_on_after_the_server_has_cut_every_connection() {
     for number in 1..=2 {
         stack.database().cut_every_session();
         let name = revoke_elsewhere(&stack.database().config, number);
-        stack.wait_until("its map has the revocation", || {
-            std::fs::read_to_string(stack.path("maps/revocations.map")).unwrap().contains(&name)
+        stack.wait_until("its journal has the revocation", || {
+            std::fs::read_to_string(stack.path("maps/changes.journal")).unwrap().contains(&name)
         });
         let (_, body) = stack.get("/readyz").unwrap();
         assert!(body.contains(&format!("\"database_sequence\":{number}")), "{body}");

@@ -58,7 +58,9 @@ fn the_first_start_makes_everything_private() {
     let _serve = stack.serve();
     let mode = |name: &str| std::fs::symlink_metadata(stack.path(name)).unwrap().mode() & 0o777;
     assert_eq!((mode("keyring.toml"), mode("control.sock"), mode("suiftly.db")), (0o600, 0o600, 0o600));
-    for name in ["policies.map", "revocations.map", "plans.map", "services.map", "errors.map"] {
+    for name in
+        ["policies.map", "revocations.map", "plans.map", "services.map", "errors.map", "changes.journal"]
+    {
         assert_eq!(mode(&format!("maps/{name}")), 0o640, "{name}");
     }
 }
@@ -78,8 +80,8 @@ fn the_control_socket_answers_and_a_change_without_an_edge_is_not_confirmed(back
     assert_eq!(json["waiting_for"], json!(["local"]));
     assert!(json["detail"].as_str().unwrap().contains("haproxy-master.sock"), "{json}");
     // What was saved is in the files all the same.
-    let policies = std::fs::read_to_string(stack.path("maps/policies.map")).unwrap();
-    assert!(policies.contains(&format!("{customer} seal enabled 1 -")), "{policies}");
+    let journal = std::fs::read_to_string(stack.path("maps/changes.journal")).unwrap();
+    assert!(journal.contains(&format!("+p:{customer}:seal:enabled:1:-")), "{journal}");
 }
 
 fn a_command_on_another_database_is_not_confirmed_by_this_serve(backend: Backend) {

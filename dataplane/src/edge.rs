@@ -2,11 +2,12 @@
 
 use crate::clock::Clock;
 use crate::counts::Counts;
+use crate::journal::Journal;
 use crate::keyring::PreparedKeyring;
 use crate::load::Load;
-use crate::tables::SharedTables;
+use crate::tables::{SharedTables, Tables};
 use crate::usage::Usage;
-use std::sync::Mutex;
+use std::sync::{Mutex, RwLockReadGuard};
 
 /// The state of one HAProxy process.
 pub struct Edge {
@@ -14,6 +15,8 @@ pub struct Edge {
     pub keyring: PreparedKeyring,
     /// Policies and revocations.
     pub tables: SharedTables,
+    /// What came after the files of the tables were written.
+    pub journal: Journal,
     /// Counters per customer and service.
     pub usage: Usage,
     /// Counters of the module.
@@ -29,7 +32,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// An edge with these parts and no counts.
+    /// An edge with these parts, no counts and no journal.
     ///
     /// # Errors
     /// The operating system gives no random number.
@@ -41,7 +44,13 @@ impl Edge {
     ) -> Result<Self, getrandom::Error> {
         let instance = getrandom::u64()?;
         let loaded_at_s = clock.now_s();
-        let (counts, load) = (Counts::default(), Mutex::new(None));
-        Ok(Self { keyring, tables, usage, counts, clock, load, instance, loaded_at_s })
+        let (journal, counts, load) = (Journal::none(), Counts::default(), Mutex::new(None));
+        Ok(Self { keyring, tables, journal, usage, counts, clock, load, instance, loaded_at_s })
+    }
+
+    /// The tables, if requests may be judged by them.
+    #[inline]
+    pub fn current_tables(&self) -> Option<RwLockReadGuard<'_, Tables>> {
+        if self.journal.is_caught_up(self) { self.tables.read() } else { None }
     }
 }

@@ -44,7 +44,7 @@ fn register_converters(lua: &Lua, edge: &'static Edge) -> LuaResult<()> {
     })?;
     // 1 when requests can be judged; asked by the health page, which must not count as a refused request.
     core.register_converters("suiftly_ready", move |_: &Lua, _: LuaString| {
-        Ok(i64::from(guarded(edge, false, || edge.tables.read().is_some())))
+        Ok(i64::from(guarded(edge, false, || edge.current_tables().is_some())))
     })
 }
 

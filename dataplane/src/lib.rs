@@ -10,11 +10,12 @@
 //! | `credentials`, `keyring`, `revocations`, `policies`, `usage` | what it asks, in this order |
 //! | `tables` | policies and revocations behind their lock; a change in place |
 //! | `load` | a whole load: begin, parts, commit |
+//! | `journal` | what came after the tables' files were written, read again before the first request |
 //! | `commands` | `suiftly status`, `apply`, `show` |
 //! | `start`, `settings` | reading everything when HAProxy loads the module |
 //! | `haproxy` | the only file that talks to HAProxy; in builds for Lua only |
 //!
-//! Invariants: no network connection, no thread, no file opened after the start, time only from `clock`, and nothing
+//! Invariants: no network connection, no thread, no file opened after the start but through one kept folder, time only from `clock`, and nothing
 //! lets a request through when something is wrong: a panic, a missing table or a missing keyring refuse it.
 
 pub mod authorize;
@@ -26,6 +27,7 @@ pub mod edge;
 #[cfg(any(feature = "lua53", feature = "lua54"))]
 #[allow(unsafe_code, reason = "mlua's macro makes the C entry point; nothing written by hand is unsafe")]
 mod haproxy;
+pub mod journal;
 pub mod keyring;
 pub mod load;
 pub mod panic_guard;

@@ -3,21 +3,29 @@
 
 use crate::clock::Clock;
 use crate::edge::Edge;
+use crate::journal::{Followed, Journal};
 use crate::keyring::PreparedKeyring;
 use crate::policies::Policies;
 use crate::revocations::Revocations;
 use crate::settings::Settings;
 use crate::tables::{SharedTables, Tables};
 use crate::usage::Usage;
+use edgeformat::journal::{self, Batch};
 use edgeformat::keyring::KEYRING_LEN_MAX;
 use edgeformat::map_file::{self, Entry};
-use edgeformat::{FieldError, Keyring, Policy, Revocation, StreamId};
+use edgeformat::{Change, FieldError, Keyring, Policy, Revocation, StreamId};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The largest map file, in bytes: some 16 million entries.
 const MAP_LEN_MAX: u64 = 1 << 30;
+
+/// How much of the journal is read at once, in bytes.
+const READ_LEN: usize = 4 << 20;
+
+/// The shortest change in a journal, in bytes: for how many new entries room is reserved at most.
+const CHANGE_LEN_MIN: usize = 20;
 
 /// Why the module cannot start: which file, where in it, what is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +53,10 @@ pub fn start(settings: &Settings, clock: Clock) -> Result<Edge, StartError> {
     check(&map("services.map"), |text| map_file::read_services(text).map(drop))?;
     check(&map("errors.map"), map_file::read_errors)?;
     let usage = Usage::default();
-    let tables = read_tables(&map("policies.map"), &map("revocations.map"), &usage)?;
-    Edge::new(keyring, SharedTables::new(tables), usage, clock)
-        .map_err(|reason| StartError::new(Path::new("/dev/urandom"), reason))
+    let (tables, journal) = read_tables(&settings.maps, &usage)?;
+    let edge = Edge::new(keyring, SharedTables::new(tables), usage, clock)
+        .map_err(|reason| StartError::new(Path::new("/dev/urandom"), reason))?;
+    Ok(Edge { journal, ..edge })
 }
 
 fn read_keyring(path: &Path) -> Result<PreparedKeyring, StartError> {
@@ -63,34 +72,94 @@ fn read_keyring(path: &Path) -> Result<PreparedKeyring, StartError> {
     Ok(PreparedKeyring::new(&keyring))
 }
 
-fn read_tables(policies_path: &Path, revocations_path: &Path, usage: &Usage) -> Result<Tables, StartError> {
+fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartError> {
     let full = |full: crate::tables::Full| FieldError::new(full.to_string());
-    let text = read_text(policies_path, MAP_LEN_MAX)?;
-    let mut policies = Policies::with_room_for(announced::<Policy>(&text));
+    let (policies_path, revocations_path) = (maps.join("policies.map"), maps.join("revocations.map"));
+    let journal_path = maps.join(journal::FILE);
+    // Opened before the others are read: should the agent write all of them anew meanwhile, this one still has
+    // everything that the older ones of them lack.
+    let followed = Followed::open(maps);
+    let journal_len = followed.as_ref().map_or(Ok(0), Followed::len);
+    let journal_len = journal_len.map_err(|error| StartError::new(&journal_path, error))?;
+    let room =
+        |announced: usize| announced + usize::try_from(journal_len).map_or(0, |len| len / CHANGE_LEN_MIN);
+
+    let text = read_text(&policies_path, MAP_LEN_MAX)?;
+    let mut policies = Policies::with_room_for(room(announced::<Policy>(&text)));
     let policies_header = map_file::read_table::<Policy>(&text, |policy| {
         let known = policies.get(policy.key.customer, policy.key.service).is_some();
         once(known, "this customer and service")?;
         policies.insert(&policy, usage.slot_for(policy.key)).map_err(full)
     })
-    .map_err(|error| StartError::new(policies_path, error))?;
+    .map_err(|error| StartError::new(&policies_path, error))?;
 
-    let text = read_text(revocations_path, MAP_LEN_MAX)?;
-    let mut revocations = Revocations::with_room_for(announced::<Revocation>(&text));
+    let text = read_text(&revocations_path, MAP_LEN_MAX)?;
+    let mut revocations = Revocations::with_room_for(room(announced::<Revocation>(&text)));
     let revocations_header = map_file::read_table::<Revocation>(&text, |revocation| {
         once(revocations.get(revocation.fingerprint).is_some(), "this fingerprint")?;
         revocations.insert(&revocation).map_err(full)
     })
-    .map_err(|error| StartError::new(revocations_path, error))?;
+    .map_err(|error| StartError::new(&revocations_path, error))?;
 
     // The files are written one after the other. With the older sequence the agent sends what one of them lacks, and
     // changes that the other has already change nothing. Files of two streams are served, and loaded anew at once.
-    let same_stream = policies_header.stream == revocations_header.stream;
-    let (stream, sequence) = if same_stream {
-        (policies_header.stream, policies_header.sequence.min(revocations_header.sequence))
-    } else {
-        (StreamId::NONE, 0)
+    let (policies_at, revocations_at) = (policies_header.sequence, revocations_header.sequence);
+    let has_journal = policies_header.has_journal || revocations_header.has_journal;
+    let mut tables = Tables {
+        stream: policies_header.stream,
+        sequence: policies_at.min(revocations_at),
+        policies,
+        revocations,
     };
-    Ok(Tables { stream, sequence, policies, revocations })
+    if policies_header.stream != revocations_header.stream {
+        (tables.stream, tables.sequence) = (StreamId::NONE, 0);
+        let followed = followed.ok().filter(|_| has_journal);
+        return Ok((tables, followed.map_or_else(Journal::none, Journal::followed)));
+    }
+    if !has_journal {
+        return Ok((tables, Journal::none()));
+    }
+    let mut followed = followed.map_err(|error| missing(&journal_path, &error))?;
+    replay(&mut followed, &mut tables, policies_at, revocations_at, usage)
+        .map_err(|reason| StartError::new(&journal_path, reason))?;
+    Ok((tables, Journal::followed(followed)))
+}
+
+/// Applies the journal to the tables of the files: to each what came after its own sequence.
+fn replay(
+    followed: &mut Followed,
+    tables: &mut Tables,
+    policies_at: u64,
+    revocations_at: u64,
+    usage: &Usage,
+) -> Result<(), String> {
+    let mut no_room = Ok(());
+    let mut replay_batch = |batch: Batch| {
+        for change in &batch.changes {
+            let known = match change {
+                Change::SetPolicy(_) | Change::RemovePolicy(_) => policies_at,
+                Change::SetRevocation(_) | Change::RemoveRevocation(_) => revocations_at,
+                Change::SetPlan(_) | Change::RemovePlan(_) => continue,
+            };
+            if batch.to > known && no_room.is_ok() {
+                no_room = tables.apply(change, usage);
+            }
+        }
+    };
+    while !followed.read_on(READ_LEN, &mut replay_batch)? {}
+    no_room.map_err(|full| full.to_string())?;
+    let header = followed.header().ok_or("the file is empty; its first line is missing")?;
+    if header.stream != tables.stream {
+        return Err(format!("it belongs to stream {}, the tables to {}", header.stream, tables.stream));
+    }
+    if header.after > tables.sequence {
+        return Err(format!(
+            "it begins after {}, a table ends at {}: changes between them are missing",
+            header.after, tables.sequence
+        ));
+    }
+    tables.sequence = followed.end().max(policies_at).min(followed.end().max(revocations_at));
+    Ok(())
 }
 
 /// How many entries the first line announces, so that room is reserved once; the count itself is checked at the end.

@@ -5,7 +5,7 @@ use crate::revocations::Revocations;
 use crate::usage::Usage;
 use edgeformat::status::{Applied, refused};
 use edgeformat::{Change, StreamId};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The reserved room is used up; nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -75,6 +75,11 @@ impl SharedTables {
     /// The tables for reading; `None` once a writer has panicked.
     pub fn read(&self) -> Option<RwLockReadGuard<'_, Tables>> {
         self.0.read().ok()
+    }
+
+    /// The tables for changes; `None` once a writer has panicked.
+    pub(crate) fn write(&self) -> Option<RwLockWriteGuard<'_, Tables>> {
+        self.0.write().ok()
     }
 
     /// Applies a delta: all of its changes, or none.

@@ -33,6 +33,7 @@ fn status_says_how_the_module_stands() {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lua: "Lua 5.3".to_owned(),
         ready: true,
+        problem: None,
         instance: status.instance.clone(),
         loaded_at_s: NOW_S,
         stream: STREAM.to_string(),

@@ -5,6 +5,7 @@ pub mod change;
 pub mod command;
 pub mod digest;
 pub mod field;
+pub mod journal;
 pub mod keyring;
 pub mod map_file;
 pub mod packed;

@@ -6,11 +6,12 @@
 //! 305419896 seal enabled 3 -
 //! ```
 //!
-//! The first line says what the rest must be; a file that does not match it is refused, and so is one that breaks off
+//! The first line may end with ` journal=changes.journal` ([`crate::journal`]). It says what the rest must be; a file that does not match it is refused, and so is one that breaks off
 //! (every line ends with a line feed). Blank lines and lines that begin with `#` may stand anywhere after the first.
 
 use crate::digest::TableDigest;
 use crate::field::{FieldError, shown};
+use crate::journal;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -42,6 +43,8 @@ pub struct Header {
     pub count: usize,
     /// The checksum of the entries.
     pub digest: TableDigest,
+    /// Whether changes that came later stand in [`crate::journal`]: then the table is not whole without it.
+    pub has_journal: bool,
 }
 
 /// An entry that can stand on a line of a table's file.
@@ -78,11 +81,30 @@ impl Entry for Revocation {
     }
 }
 
-/// The text of a table's file.
+/// The text of a table's file that stands alone.
 pub fn write_table<E: Entry>(
     stream: StreamId,
     sequence: u64,
     entries: impl IntoIterator<Item = E>,
+) -> String {
+    write(stream, sequence, entries, "")
+}
+
+/// The text of a table's file beside which a journal has what came later; its first line ends with ` journal=` and the
+/// journal's name, so that a reader who does not find the journal knows that changes are missing.
+pub fn write_snapshot<E: Entry>(
+    stream: StreamId,
+    sequence: u64,
+    entries: impl IntoIterator<Item = E>,
+) -> String {
+    write(stream, sequence, entries, &format!(" journal={}", journal::FILE))
+}
+
+fn write<E: Entry>(
+    stream: StreamId,
+    sequence: u64,
+    entries: impl IntoIterator<Item = E>,
+    journal: &str,
 ) -> String {
     let (mut lines, mut digest, mut count) = (String::new(), TableDigest::default(), 0_usize);
     for entry in entries {
@@ -92,7 +114,7 @@ pub fn write_table<E: Entry>(
         count += 1;
     }
     format!(
-        "# suiftly {} format=1 stream={stream} sequence={sequence} count={count} checksum={digest}\n# {}\n{lines}",
+        "# suiftly {} format=1 stream={stream} sequence={sequence} count={count} checksum={digest}{journal}\n# {}\n{lines}",
         E::TABLE,
         E::COLUMNS
     )
@@ -147,8 +169,10 @@ pub fn read_header<E: Entry>(first_line: &str) -> Result<Header, FieldError> {
     let count = header_number(value("count")?, "count")?;
     let digest = TableDigest::from_hex(value("checksum")?)
         .ok_or_else(|| FieldError::new("`checksum` must be 16 lower-case hex digits"))?;
-    match words.next() {
-        None => Ok(Header { stream, sequence, count, digest }),
+    let mut rest = words.peekable();
+    let has_journal = rest.next_if(|word| word.strip_prefix("journal=") == Some(journal::FILE)).is_some();
+    match rest.next() {
+        None => Ok(Header { stream, sequence, count, digest, has_journal }),
         Some(extra) => Err(FieldError::new(format!("`{}` is too much in the first line", shown(extra)))),
     }
 }

@@ -12,6 +12,9 @@ pub struct Status {
     pub lua: String,
     /// Whether requests can be judged; `false` means that each is refused with `not_ready`.
     pub ready: bool,
+    /// Why it is not ready, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// Random, 16 hex digits: another one means that HAProxy was reloaded or restarted.
     pub instance: String,
     /// When the module was loaded, unix seconds.

@@ -5,6 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Clients that keep their connection, two requests each time.
+const KEPT: u32 = 50;
+const KEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Clients that open a connection each time: 200 a second together.
+const OPENERS: u32 = 8;
+const OPENER_PAUSE: Duration = Duration::from_millis(40);
+
 /// What the load has seen.
 #[derive(Default)]
 struct Seen {
@@ -49,12 +56,13 @@ impl Load<'_> {
                 }
                 Err(failure) => self.fail("kept", &failure),
             }
-            std::thread::sleep(Duration::from_millis(3));
+            std::thread::sleep(KEPT_PAUSE);
         }
     }
 
     /// A new connection for each request.
     fn new_connections(&self) {
+        let mut next = Instant::now();
         while !self.done.load(Ordering::Relaxed) {
             match Connection::open(self.port).and_then(|mut connection| self.judge(&mut connection)) {
                 // Its second request may find the connection closed by a reload after the first.
@@ -63,7 +71,8 @@ impl Load<'_> {
                 }
                 Err(failure) => self.fail("new", &failure),
             }
-            std::thread::sleep(Duration::from_millis(5));
+            next += OPENER_PAUSE;
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     }
 
@@ -104,8 +113,10 @@ fn under_load(stack: &mut Stack, disturb: impl FnOnce(&mut Stack, &dyn Fn(&Stack
     let port = stack.edge.number();
     let load = &Load { port, good: &good, revoked: &revoked, done: &done, seen: &seen };
     std::thread::scope(|scope| {
-        for _ in 0..3 {
+        for _ in 0..KEPT {
             scope.spawn(|| load.keep_alive());
+        }
+        for _ in 0..OPENERS {
             scope.spawn(|| load.new_connections());
         }
         let revoke_one = |stack: &Stack| {
@@ -130,10 +141,11 @@ fn under_load(stack: &mut Stack, disturb: impl FnOnce(&mut Stack, &dyn Fn(&Stack
 }
 
 #[test]
-fn ten_reloads_under_load_lose_no_request_and_forget_no_revocation() {
+fn twenty_reloads_under_load_lose_no_request_and_forget_no_revocation() {
     let mut stack = Stack::start();
+    let began = Instant::now();
     let seen = under_load(&mut stack, |stack, revoke_one| {
-        for _ in 0..10 {
+        for _ in 0..20 {
             stack.reload();
             revoke_one(stack);
             std::thread::sleep(Duration::from_millis(200));
@@ -142,7 +154,10 @@ fn ten_reloads_under_load_lose_no_request_and_forget_no_revocation() {
     let (failures, wrong) = (seen.failures.into_inner().unwrap(), seen.wrong.into_inner().unwrap());
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(failures.is_empty(), "requests failed: {failures:?}{}", stack.logs());
-    assert!(seen.new.load(Ordering::Relaxed) > 200 && seen.kept.load(Ordering::Relaxed) > 200);
+    // A busy machine offers less; below half of it the test would show little.
+    let a_second = seen.new.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    println!("new connections a second: {a_second:.0}");
+    assert!(a_second > 100.0 && seen.kept.load(Ordering::Relaxed) > 2000);
 }
 
 #[test]

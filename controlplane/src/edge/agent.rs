@@ -11,13 +11,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Database, DbError};
 use crate::edge::board::Board;
-use crate::edge::map_files::{MapFileIoError, MapFiles};
+use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
 use crate::edge::push::{PushCounts, PushError, Pusher};
 use crate::edge::runtime_socket::MasterSocket;
 use crate::edge::workers::Workers;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often the agent looks without being asked: a hand edit or a restarted HAProxy is noticed within this.
@@ -43,9 +45,12 @@ pub enum LookError {
 pub struct Agent {
     database: Database,
     mirror: Mirror,
-    /// Another number whenever the mirror is another.
-    revision: u64,
+    /// Another number whenever the mirror was replaced and did not only take in changes.
+    generation: u64,
+    maps: PathBuf,
     files: MapFiles,
+    /// Writes the tables whole beside the ones in force.
+    drafting: Option<JoinHandle<Option<Result<Drafts, MapFileIoError>>>>,
     pusher: Pusher,
     scans: Receiver<Mirror>,
     board: Arc<Board>,
@@ -69,13 +74,26 @@ impl Agent {
         let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
         let mut files = MapFiles::new(config.state.maps());
         files.make_durable(&mirror, 0)?;
+        let maps = config.state.maps();
         let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
         let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
         board.publish(0, |state| {
             state.database = Some(mirror.position());
             state.last_error = Some("HAProxy was not looked at yet".to_owned());
         });
-        Ok(Self { database, mirror, revision: 0, files, pusher, scans, board, clock, logged_error: None })
+        Ok(Self {
+            database,
+            mirror,
+            generation: 0,
+            maps,
+            files,
+            drafting: None,
+            pusher,
+            scans,
+            board,
+            clock,
+            logged_error: None,
+        })
     }
 
     /// Looks until the board says stop.
@@ -94,10 +112,22 @@ impl Agent {
     /// The one function: database → mirror → files → every worker. The order is the promise: what is not on
     /// disk is not pushed.
     fn look(&mut self, counts: &mut PushCounts) -> Result<Workers, LookError> {
+        if self.board.take_resync() {
+            self.begin_anew()?;
+        }
         self.follow_the_database()?;
-        self.compare_with_a_scan(counts);
-        self.files.make_durable(&self.mirror, self.revision)?;
+        self.take_in_a_scan(counts);
+        self.adopt_drafts()?;
+        self.files.make_durable(&self.mirror, self.generation)?;
         Ok(self.pusher.bring_every_worker_in_step(&self.mirror, counts)?)
+    }
+
+    /// Everything from the database, into new files, into every worker.
+    fn begin_anew(&mut self) -> Result<(), DbError> {
+        self.mirror = Mirror::from_snapshot(self.database.read(feed::snapshot)?);
+        self.generation += 1;
+        self.pusher.distrust_everyone();
+        Ok(())
     }
 
     fn follow_the_database(&mut self) -> Result<(), DbError> {
@@ -106,26 +136,23 @@ impl Agent {
             Feed::Changes(changes) if changes.is_empty() => {}
             Feed::Changes(changes) => {
                 self.mirror.advance(changes);
-                self.revision += 1;
             }
             Feed::Snapshot(snapshot) => {
                 self.mirror = Mirror::from_snapshot(snapshot);
-                self.revision += 1;
+                self.generation += 1;
             }
         }
         Ok(())
     }
 
-    /// Takes a scan of the whole database, if one is there, and repairs the mirror where it differs.
-    fn compare_with_a_scan(&mut self, counts: &mut PushCounts) {
+    /// Takes a scan of the whole database, if one is there: repairs the mirror where it differs, and has the
+    /// tables' files written from the scan if the journal has become long.
+    fn take_in_a_scan(&mut self, counts: &mut PushCounts) {
         let Ok(mut scan) = self.scans.try_recv() else { return };
         // Changes that came after the scan; where they are no longer held, the next scan will do.
-        let Some(changes) = self.mirror.changes_after(scan.position().sequence) else { return };
-        scan.advance(changes);
-        if scan.position() != self.mirror.position() {
-            return;
-        }
-        if let Some(difference) = self.mirror.difference(&scan) {
+        scan.advance(self.mirror.changes_after(scan.position().sequence).unwrap_or_default());
+        let is_same_moment = scan.position() == self.mirror.position();
+        if let Some(difference) = self.mirror.difference(&scan).filter(|_| is_same_moment) {
             tracing::error!(
                 plans = difference.plans,
                 policies = difference.policies,
@@ -134,8 +161,32 @@ impl Agent {
                 "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
             );
             self.mirror = scan;
-            self.revision += 1;
+            self.generation += 1;
             counts.repairs += 1;
+        } else {
+            let wants_drafts = self.files.wants_drafts() && is_same_moment;
+            self.let_go_of(scan, wants_drafts);
+        }
+    }
+
+    /// On a thread: to write or to free a million entries takes a while, and somebody may wait for a revocation.
+    fn let_go_of(&mut self, scan: Mirror, write_drafts: bool) {
+        let (maps, generation) = (self.maps.clone(), self.generation);
+        let write_drafts = write_drafts && self.drafting.is_none();
+        let work = move || write_drafts.then(|| map_files::write_drafts(&maps, &scan, generation));
+        match std::thread::Builder::new().name("edge-drafts".to_owned()).spawn(work) {
+            Ok(thread) if write_drafts => self.drafting = Some(thread),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "no thread for writing the map files; the journal grows on"),
+        }
+    }
+
+    fn adopt_drafts(&mut self) -> Result<(), MapFileIoError> {
+        let Some(thread) = self.drafting.take_if(|thread| thread.is_finished()) else { return Ok(()) };
+        match thread.join() {
+            Ok(Some(drafts)) => self.files.adopt(&drafts?),
+            // The thread panicked; what it wrote is of no use, and the next one begins anew.
+            Ok(None) | Err(_) => Ok(()),
         }
     }
 
@@ -159,6 +210,7 @@ impl Agent {
                 Ok(workers) => {
                     state.confirmed = Some(position);
                     state.workers = workers.all().count();
+                    state.listed = workers;
                     state.in_step_since_ms.get_or_insert(now_ms);
                     state.behind_since_ms = None;
                 }

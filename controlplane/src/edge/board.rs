@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::db::stream::Position;
 use crate::edge::push::PushCounts;
+use crate::edge::workers::Workers;
 use edgeformat::status::Status;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ pub struct EdgeState {
     pub statuses: BTreeMap<u32, Status>,
     /// Workers in step at the last look, old ones included.
     pub workers: usize,
+    /// The workers that HAProxy listed last.
+    pub listed: Workers,
     /// Why the last look did not end in step, for a person.
     pub last_error: Option<String>,
     /// Plans, policies and revocations in the mirror.
@@ -56,6 +59,8 @@ struct Inner {
     state: EdgeState,
     /// How many times a look was asked for.
     requested: u64,
+    /// Whether everything is to be written and loaded anew.
+    resync: bool,
 }
 
 /// How a wait ended.
@@ -84,6 +89,16 @@ impl Board {
     pub fn wake(&self) {
         self.lock().requested += 1;
         self.changed.notify_all();
+    }
+
+    /// Asks the agent to trust nothing that it knows of files and workers, and to make all of it anew.
+    pub fn ask_for_resync(&self) {
+        self.lock().resync = true;
+    }
+
+    /// For the agent: whether that was asked for since the last call.
+    pub fn take_resync(&self) -> bool {
+        std::mem::take(&mut self.lock().resync)
     }
 
     /// Asks everybody to stop.

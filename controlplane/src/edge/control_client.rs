@@ -3,6 +3,7 @@
 use crate::db::stream::Position;
 use crate::edge::LOCAL_EDGE;
 use crate::edge::control_protocol::{Answer, EdgeAnswer, LINE_LEN_MAX, Question};
+use crate::edge::report::EdgeReport;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub fn wait_for(socket: &Path, position: Position, limit: Duration) -> Confirmat
         Ok(Answer::Waited { applied: true, .. }) => Confirmation::Applied,
         Ok(Answer::Waited { edges, .. }) => pending(edges),
         Ok(Answer::Error { error }) => not_served(format!("`suiftly serve` did not understand: {error}")),
-        Ok(Answer::Pong { .. }) => {
+        Ok(Answer::Pong { .. } | Answer::Edges { .. }) => {
             not_served("`suiftly serve` gave another answer than was asked for".to_owned())
         }
         Err(error) => not_served(format!(
@@ -46,6 +47,40 @@ pub fn wait_for(socket: &Path, position: Position, limit: Duration) -> Confirmat
 /// Wakes the agent, and does not wait. That `serve` is down is no fault: it reads everything when it starts.
 pub fn wake(socket: &Path, position: Position) {
     let _ = ask(socket, position, Duration::ZERO);
+}
+
+/// How each edge stands.
+///
+/// # Errors
+/// Why there is no answer, for a person.
+pub fn edges(socket: &Path) -> Result<Vec<EdgeReport>, String> {
+    match put(socket, &Question::Edges { edges: true }, ANSWER_SLACK) {
+        Ok(Answer::Edges { edges }) => Ok(edges),
+        other => Err(no_answer(socket, other)),
+    }
+}
+
+/// Has everything written and loaded anew, and waits until every edge has confirmed, or the limit has passed.
+///
+/// # Errors
+/// Why there is no answer, for a person.
+pub fn resync(socket: &Path, limit: Duration) -> Result<Vec<EdgeAnswer>, String> {
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    match put(socket, &Question::Resync { resync: true, limit_ms }, limit + ANSWER_SLACK) {
+        Ok(Answer::Waited { edges, .. }) => Ok(edges),
+        other => Err(no_answer(socket, other)),
+    }
+}
+
+fn no_answer(socket: &Path, answer: std::io::Result<Answer>) -> String {
+    match answer {
+        Ok(Answer::Error { error }) => format!("`suiftly serve` did not understand: {error}"),
+        Ok(_) => "`suiftly serve` gave another answer than was asked for".to_owned(),
+        Err(error) => format!(
+            "`suiftly serve` does not answer on {} ({error}); start it, or set SUIFTLY_STATE to its folder",
+            socket.display()
+        ),
+    }
 }
 
 /// Whether a `suiftly serve` answers there.

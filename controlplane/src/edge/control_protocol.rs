@@ -4,10 +4,15 @@
 //! ```text
 //! {"wait_for_sequence":12,"limit_ms":10000,"stream":"9f3c00aa51e2d07b"}
 //! {"applied":true,"sequence":12,"edges":[{"edge":"local","applied":true,"sequence":12,"detail":null}]}
+//! {"edges":true}
+//! {"edges":[{"edge":"local","in_step":true,…}]}
+//! {"resync":true,"limit_ms":60000}
+//! {"applied":true,"sequence":12,"edges":[…]}
 //! {"ping":true}
 //! {"pong":true}
 //! ```
 
+use crate::edge::report::EdgeReport;
 use serde::{Deserialize, Serialize};
 
 /// The longest line in either direction, in bytes.
@@ -29,6 +34,18 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stream: Option<String>,
     },
+    /// How does each edge stand?
+    Edges {
+        /// Anything.
+        edges: bool,
+    },
+    /// Write and load everything anew, and answer as [`Self::Wait`].
+    Resync {
+        /// Anything.
+        resync: bool,
+        /// How long to wait, in milliseconds.
+        limit_ms: u64,
+    },
     /// Is anybody there?
     Ping {
         /// Anything.
@@ -48,6 +65,11 @@ pub enum Answer {
         sequence: u64,
         /// Each edge.
         edges: Vec<EdgeAnswer>,
+    },
+    /// To [`Question::Edges`].
+    Edges {
+        /// Each edge.
+        edges: Vec<EdgeReport>,
     },
     /// To [`Question::Ping`].
     Pong {

@@ -3,9 +3,11 @@
 //!
 //! Its file mode (0600, in a folder of mode 0700) is its protection.
 
+use crate::clock::Clock;
 use crate::edge::LOCAL_EDGE;
 use crate::edge::board::{Board, Waited};
 use crate::edge::control_protocol::{Answer, EdgeAnswer, LINE_LEN_MAX, Question, WAIT_LIMIT_MAX_MS};
+use crate::edge::report::EdgeReport;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -76,14 +78,19 @@ impl<'l> ControlSocket<'l> {
     ///
     /// # Errors
     /// [`ControlSocketError`].
-    pub fn serve(path: PathBuf, lock: &'l StateLock, board: Arc<Board>) -> Result<Self, ControlSocketError> {
+    pub fn serve(
+        path: PathBuf,
+        lock: &'l StateLock,
+        board: Arc<Board>,
+        clock: Clock,
+    ) -> Result<Self, ControlSocketError> {
         // The lock says so already, unless the folder lies on a file system without locks.
         if UnixStream::connect(&path).is_ok() {
             return Err(ControlSocketError::InUse(path));
         }
         let make = |error| ControlSocketError::Make(path.clone(), error);
         let listener = bind_private(&path).map_err(make)?;
-        let accept = move || accept_all(&listener, &board);
+        let accept = move || accept_all(&listener, &board, &clock);
         std::thread::Builder::new().name("control-socket".to_owned()).spawn(accept).map_err(make)?;
         Ok(Self { path, _lock: lock })
     }
@@ -112,7 +119,7 @@ fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Runs until the process ends: it holds nothing that needs an orderly end.
-fn accept_all(listener: &UnixListener, board: &Arc<Board>) {
+fn accept_all(listener: &UnixListener, board: &Arc<Board>, clock: &Clock) {
     let connected = Arc::new(AtomicUsize::new(0));
     for connection in listener.incoming() {
         let Ok(connection) = connection else {
@@ -125,9 +132,9 @@ fn accept_all(listener: &UnixListener, board: &Arc<Board>) {
             continue;
         }
         connected.fetch_add(1, Ordering::SeqCst);
-        let (board, counter) = (Arc::clone(board), Arc::clone(&connected));
+        let (board, counter, clock) = (Arc::clone(board), Arc::clone(&connected), clock.clone());
         let answer = move || {
-            if let Err(error) = answer_one(&connection, &board) {
+            if let Err(error) = answer_one(&connection, &board, &clock) {
                 tracing::debug!(%error, "a connection to the control socket broke");
             }
             counter.fetch_sub(1, Ordering::SeqCst);
@@ -138,13 +145,13 @@ fn accept_all(listener: &UnixListener, board: &Arc<Board>) {
     }
 }
 
-fn answer_one(connection: &UnixStream, board: &Board) -> std::io::Result<()> {
+fn answer_one(connection: &UnixStream, board: &Board, clock: &Clock) -> std::io::Result<()> {
     connection.set_read_timeout(Some(IO_LIMIT))?;
     connection.set_write_timeout(Some(IO_LIMIT))?;
     let mut line = String::new();
     BufReader::new(connection.take(LINE_LEN_MAX)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
-        Ok(question) => answer_to(question, board),
+        Ok(question) => answer_to(question, board, clock),
         Err(error) => Answer::Error { error: format!("the question cannot be read: {error}") },
     };
     let mut text = serde_json::to_string(&answer)?;
@@ -152,18 +159,28 @@ fn answer_one(connection: &UnixStream, board: &Board) -> std::io::Result<()> {
     (&*connection).write_all(text.as_bytes())
 }
 
-fn answer_to(question: Question, board: &Board) -> Answer {
+fn answer_to(question: Question, board: &Board, clock: &Clock) -> Answer {
     match question {
         Question::Ping { .. } => Answer::Pong { pong: true },
+        Question::Edges { .. } => {
+            Answer::Edges { edges: vec![EdgeReport::of(LOCAL_EDGE, &board.state(), clock.now_ms())] }
+        }
+        Question::Resync { limit_ms, .. } => {
+            board.ask_for_resync();
+            waited(board.wait_for(None, 0, Duration::from_millis(limit_ms.min(WAIT_LIMIT_MAX_MS))))
+        }
         Question::Wait { wait_for_sequence, limit_ms, stream } => {
             let stream = match stream.map(|stream| stream.parse()).transpose() {
                 Ok(stream) => stream,
                 Err(error) => return Answer::Error { error: format!("`stream`: {error}") },
             };
             let limit = Duration::from_millis(limit_ms.min(WAIT_LIMIT_MAX_MS));
-            let Waited { applied, sequence, detail } = board.wait_for(stream, wait_for_sequence, limit);
-            let edge = EdgeAnswer { edge: LOCAL_EDGE.to_owned(), applied, sequence, detail };
-            Answer::Waited { applied, sequence, edges: vec![edge] }
+            waited(board.wait_for(stream, wait_for_sequence, limit))
         }
     }
+}
+
+fn waited(Waited { applied, sequence, detail }: Waited) -> Answer {
+    let edge = EdgeAnswer { edge: LOCAL_EDGE.to_owned(), applied, sequence, detail };
+    Answer::Waited { applied, sequence, edges: vec![edge] }
 }

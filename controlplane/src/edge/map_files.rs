@@ -1,12 +1,16 @@
 //! The map files that HAProxy and the module read at start.
 //!
-//! `policies.map`, `revocations.map` and `plans.map` belong to the database: they are written whole, by
-//! rename, whenever the mirror has moved, and put back when somebody has edited them. `services.map` and
-//! `errors.map` belong to the operator: they are written only where they are missing.
+//! `policies.map`, `revocations.map`, `plans.map` and `changes.journal` belong to the database, and are put
+//! back when somebody has edited them. A change of a policy or a revocation is appended to the journal; now
+//! and then the tables are written whole, by rename, and the journal becomes short again. `plans.map` is small
+//! and always written whole. `services.map` and `errors.map` belong to the operator: they are written only
+//! where they are missing.
 
+use crate::db::stream::Position;
+use crate::edge::journal_file::JournalFile;
 use crate::edge::mirror::Mirror;
 use edgeformat::map_file::{self, Entry};
-use edgeformat::{Policy, Revocation};
+use edgeformat::{Change, Policy, Revocation, journal};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -21,6 +25,11 @@ const REVOCATIONS: &str = "revocations.map";
 const PLANS: &str = "plans.map";
 const SERVICES: &str = "services.map";
 const ERRORS: &str = "errors.map";
+const JOURNAL: &str = journal::FILE;
+
+/// How long the journal may become before the tables are written whole: some 30,000 changes, which a starting
+/// HAProxy reads in a few milliseconds.
+const JOURNAL_LEN_MAX: u64 = 1 << 20;
 
 /// A file could not be written or looked at; nothing may be pushed then.
 #[derive(Debug, thiserror::Error)]
@@ -37,21 +46,38 @@ pub struct MapFiles {
     folder: PathBuf,
     /// What we wrote last, by file name.
     written: BTreeMap<&'static str, Stamp>,
-    /// Which state of the mirror the files have.
-    revision: Option<u64>,
+    /// What the files hold; none when they must be written whole.
+    durable: Option<Durable>,
+}
+
+#[derive(Debug)]
+struct Durable {
+    /// Which mirror: a new one does not follow from the one before by its changes.
+    generation: u64,
+    /// Up to where.
+    position: Position,
+    journal: JournalFile,
+}
+
+/// Both tables, written beside the ones in force while changes went on.
+#[derive(Debug)]
+pub struct Drafts {
+    generation: u64,
+    policies: Stamp,
+    revocations: Stamp,
 }
 
 /// Tells a file that somebody has touched from the one that we wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
+pub(in crate::edge) struct Stamp {
     inode: u64,
-    len: u64,
+    pub(in crate::edge) len: u64,
     modified_s: i64,
     modified_ns: i64,
 }
 
 impl Stamp {
-    fn of(file: &std::fs::Metadata) -> Self {
+    pub(in crate::edge) fn of(file: &std::fs::Metadata) -> Self {
         Self { inode: file.ino(), len: file.len(), modified_s: file.mtime(), modified_ns: file.mtime_nsec() }
     }
 }
@@ -59,36 +85,118 @@ impl Stamp {
 impl MapFiles {
     /// Files in this folder, which exists.
     pub const fn new(folder: PathBuf) -> Self {
-        Self { folder, written: BTreeMap::new(), revision: None }
+        Self { folder, written: BTreeMap::new(), durable: None }
     }
 
-    /// Makes the files what the mirror says. `revision` is another number whenever the mirror is another.
+    /// Makes the files what the mirror says. `generation` is another number whenever the mirror was replaced
+    /// and did not only take in changes.
     ///
     /// # Errors
-    /// The first file that cannot be written; the next call begins anew.
-    pub fn make_durable(&mut self, mirror: &Mirror, revision: u64) -> Result<(), MapFileIoError> {
-        if self.revision != Some(revision) || self.somebody_was_here()? {
-            self.revision = None;
-            self.write_all(mirror)?;
-            self.revision = Some(revision);
+    /// The first file that cannot be written; the next call tries again.
+    pub fn make_durable(&mut self, mirror: &Mirror, generation: u64) -> Result<(), MapFileIoError> {
+        if self.durable.is_some() && self.somebody_was_here()? {
+            self.durable = None;
+        }
+        match self.lacking(mirror, generation) {
+            Some(changes) if changes.is_empty() => {}
+            Some(changes) => self.append(mirror, &changes)?,
+            None => self.write_all(mirror, generation)?,
         }
         self.write_if_missing(SERVICES, map_file::default_services)?;
         self.write_if_missing(ERRORS, map_file::default_errors)
     }
 
+    /// The changes that the files lack; none where these are not known, or no journal is there to take them.
+    fn lacking(&self, mirror: &Mirror, generation: u64) -> Option<Vec<Change>> {
+        let durable = self.durable.as_ref().filter(|durable| durable.journal.is_usable())?;
+        if durable.generation != generation || durable.position.stream != mirror.position().stream {
+            return None;
+        }
+        let changes = mirror.changes_after(durable.position.sequence)?;
+        Some(changes.into_iter().map(|(_, change)| change).collect())
+    }
+
     /// A plan stands in its file before a policy names it and leaves after the last one: an HAProxy that
-    /// starts between two of these renames reads no policy without its plan.
-    fn write_all(&mut self, mirror: &Mirror) -> Result<(), MapFileIoError> {
+    /// starts in between reads no policy without its plan.
+    fn append(&mut self, mirror: &Mirror, changes: &[Change]) -> Result<(), MapFileIoError> {
+        if changes.iter().any(|change| matches!(change, Change::SetPlan(_))) {
+            self.write_old_and_new_plans(mirror)?;
+        }
+        let path = self.folder.join(JOURNAL);
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        let stamp = durable.journal.append(changes);
+        let stamp = stamp.map_err(|source| MapFileIoError { file: path, what: "written", source })?;
+        durable.position = mirror.position();
+        self.written.insert(JOURNAL, stamp);
+        if changes.iter().any(|change| matches!(change, Change::RemovePlan(_))) {
+            self.write_plans(mirror)?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&mut self, mirror: &Mirror, generation: u64) -> Result<(), MapFileIoError> {
+        self.durable = None;
         let at = mirror.position();
-        let before = self.plans_on_disk();
-        let mut with_old = before;
-        with_old.extend(mirror.plans().iter().map(|(number, plan)| (*number, *plan)));
-        self.write(PLANS, &map_file::write_plans(with_old.into_values()), |_| None)?;
-        let policies = map_file::write_table(at.stream, at.sequence, mirror.policies().values().copied());
-        self.write(POLICIES, &policies, damage::<Policy>)?;
-        let revocations =
-            map_file::write_table(at.stream, at.sequence, mirror.revocations().values().copied());
-        self.write(REVOCATIONS, &revocations, damage::<Revocation>)?;
+        self.write_old_and_new_plans(mirror)?;
+        self.write(POLICIES, &policies_text(mirror), damage::<Policy>)?;
+        self.write(REVOCATIONS, &revocations_text(mirror), damage::<Revocation>)?;
+        let path = self.folder.join(JOURNAL);
+        let (journal, stamp) = JournalFile::begin(&path, at.stream, at.sequence)
+            .map_err(|source| MapFileIoError { file: path, what: "written", source })?;
+        self.written.insert(JOURNAL, stamp);
+        self.write_plans(mirror)?;
+        self.durable = Some(Durable { generation, position: at, journal });
+        Ok(())
+    }
+
+    /// Whether the tables should be written whole, so that the journal becomes short. To be asked about once a
+    /// minute: what came since the question before the last stays in the shortened journal.
+    pub fn wants_drafts(&mut self) -> bool {
+        let Some(durable) = &mut self.durable else { return false };
+        durable.journal.mark();
+        durable.journal.len() > JOURNAL_LEN_MAX
+    }
+
+    /// Puts the drafts in force and shortens the journal; drafts of a mirror that was replaced meanwhile are
+    /// left where they are and overwritten by the next ones.
+    ///
+    /// # Errors
+    /// A file cannot be written; the files are written whole by the next [`Self::make_durable`].
+    pub fn adopt(&mut self, drafts: &Drafts) -> Result<(), MapFileIoError> {
+        if self.durable.is_some() && self.somebody_was_here()? {
+            self.durable = None;
+        }
+        let Some(mut durable) = self.durable.take_if(|durable| durable.generation == drafts.generation)
+        else {
+            return Ok(());
+        };
+        for (name, stamp) in [(POLICIES, drafts.policies), (REVOCATIONS, drafts.revocations)] {
+            let path = self.folder.join(name);
+            rename_into_place(&draft_of(&path), &path).map_err(|source| MapFileIoError {
+                file: path,
+                what: "written",
+                source,
+            })?;
+            self.written.insert(name, stamp);
+        }
+        let stamp = durable.journal.shorten().map_err(|source| MapFileIoError {
+            file: self.folder.join(JOURNAL),
+            what: "written",
+            source,
+        })?;
+        self.written.insert(JOURNAL, stamp);
+        self.durable = Some(durable);
+        Ok(())
+    }
+
+    /// The plans of both the file and the mirror.
+    fn write_old_and_new_plans(&mut self, mirror: &Mirror) -> Result<(), MapFileIoError> {
+        let mut plans = self.plans_on_disk();
+        plans.extend(mirror.plans().iter().map(|(number, plan)| (*number, *plan)));
+        self.write(PLANS, &map_file::write_plans(plans.into_values()), |_| None)
+    }
+
+    fn write_plans(&mut self, mirror: &Mirror) -> Result<(), MapFileIoError> {
         self.write(PLANS, &map_file::write_plans(mirror.plans().values().copied()), |_| None)
     }
 
@@ -102,7 +210,7 @@ impl MapFiles {
     /// Whether a file of the database is not the one that we wrote.
     fn somebody_was_here(&self) -> Result<bool, MapFileIoError> {
         let mut touched = false;
-        for name in [PLANS, POLICIES, REVOCATIONS] {
+        for name in [PLANS, POLICIES, REVOCATIONS, JOURNAL] {
             let on_disk = self.stamp_on_disk(name)?;
             if on_disk.is_none() || on_disk.as_ref() != self.written.get(name) {
                 tracing::warn!(file = %self.folder.join(name).display(), "{}", advice(name));
@@ -164,13 +272,42 @@ impl MapFiles {
     }
 }
 
+/// Writes both tables of a mirror beside the ones in force. Takes a second for a million entries, so it runs
+/// on a thread of its own; [`MapFiles::adopt`] does the rest.
+///
+/// # Errors
+/// A draft cannot be written.
+pub fn write_drafts(folder: &Path, mirror: &Mirror, generation: u64) -> Result<Drafts, MapFileIoError> {
+    let write = |name: &str, text: String| {
+        let file = draft_of(&folder.join(name));
+        write_draft(&file, text.as_bytes()).map_err(|source| MapFileIoError { file, what: "written", source })
+    };
+    let policies = write(POLICIES, policies_text(mirror))?;
+    let revocations = write(REVOCATIONS, revocations_text(mirror))?;
+    Ok(Drafts { generation, policies, revocations })
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension("map.draft")
+}
+
+fn policies_text(mirror: &Mirror) -> String {
+    let at = mirror.position();
+    map_file::write_snapshot(at.stream, at.sequence, mirror.policies().values().copied())
+}
+
+fn revocations_text(mirror: &Mirror) -> String {
+    let at = mirror.position();
+    map_file::write_snapshot(at.stream, at.sequence, mirror.revocations().values().copied())
+}
+
 fn damage<E: Entry>(text: &str) -> Option<String> {
     map_file::read_table::<E>(text, |_| Ok(())).err().map(|error| error.to_string())
 }
 
 fn advice(name: &str) -> &'static str {
     match name {
-        REVOCATIONS => {
+        REVOCATIONS | JOURNAL => {
             "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
              `suiftly admin key revoke`"
         }
@@ -181,21 +318,31 @@ fn advice(name: &str) -> &'static str {
     }
 }
 
-/// After this returns, a crash or a power failure leaves either the old or the new text, whole. The stamp is taken
-/// before the file has its name: what somebody does to it a moment later is not taken for ours.
+/// After this returns, a crash or a power failure leaves either the old or the new text, whole.
 fn write_by_rename(path: &Path, text: &str) -> std::io::Result<Stamp> {
     // One writer a folder (`serve.lock`), so one name is enough, and what a crash left behind is overwritten.
     let draft = path.with_extension("map.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&draft)?;
+    let stamp = write_draft(&draft, text.as_bytes())?;
+    rename_into_place(&draft, path)?;
+    Ok(stamp)
+}
+
+/// Writes a file that nobody reads yet. The stamp is taken before the file has its name: what somebody does to it a
+/// moment later is not taken for ours.
+pub(in crate::edge) fn write_draft(draft: &Path, text: &[u8]) -> std::io::Result<Stamp> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(draft)?;
     // The mode above is cut by the umask.
     file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()?;
-    let stamp = Stamp::of(&file.metadata()?);
-    std::fs::rename(&draft, path)?;
+    Ok(Stamp::of(&file.metadata()?))
+}
+
+/// Gives a draft its name, for good.
+pub(in crate::edge) fn rename_into_place(draft: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::rename(draft, path)?;
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all()?,
-        _ => File::open(".")?.sync_all()?,
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
     }
-    Ok(stamp)
 }

@@ -47,6 +47,14 @@ pub enum PushError {
         /// What differs.
         what: String,
     },
+    /// A worker has everything and still refuses every request.
+    #[error("worker {pid} is not ready: {problem}")]
+    NotReady {
+        /// The worker.
+        pid: u32,
+        /// The worker's own words.
+        problem: String,
+    },
     /// There is no random number for a load.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -75,6 +83,8 @@ pub struct Pusher {
     stopping: Arc<AtomicBool>,
     /// Workers that did not have what they were told; these are loaded whole next.
     distrusted: BTreeSet<u32>,
+    /// Whether all that run now are.
+    distrusts_everyone: bool,
     /// What each worker said of itself last, for metrics.
     statuses: BTreeMap<u32, Status>,
 }
@@ -89,7 +99,19 @@ enum Need {
 impl Pusher {
     /// Talks over this socket until `stopping` is set.
     pub const fn new(socket: MasterSocket, clock: Clock, stopping: Arc<AtomicBool>) -> Self {
-        Self { socket, clock, stopping, distrusted: BTreeSet::new(), statuses: BTreeMap::new() }
+        Self {
+            socket,
+            clock,
+            stopping,
+            distrusted: BTreeSet::new(),
+            distrusts_everyone: false,
+            statuses: BTreeMap::new(),
+        }
+    }
+
+    /// Every worker that runs at the next call is loaded whole, whatever it says.
+    pub const fn distrust_everyone(&mut self) {
+        self.distrusts_everyone = true;
     }
 
     /// Brings every worker in step: the old ones, which still serve connections, and those that start
@@ -107,6 +129,9 @@ impl Pusher {
         let mut in_step = BTreeSet::new();
         loop {
             let workers = self.workers(deadline)?;
+            if std::mem::take(&mut self.distrusts_everyone) {
+                self.distrusted.extend(workers.all());
+            }
             let pending: Vec<u32> = workers.all().filter(|pid| !in_step.contains(pid)).collect();
             self.distrusted.retain(|pid| workers.all().any(|listed| listed == *pid));
             self.statuses.retain(|pid, _| workers.all().any(|listed| listed == *pid));
@@ -158,6 +183,7 @@ impl Pusher {
         deadline: Instant,
     ) -> Result<(), PushError> {
         let before = self.status(pid, deadline)?;
+        let mut problem = before.problem.clone();
         let mut changed = plan_map::put_plans(&self.socket, pid, mirror.plans(), deadline)?;
         let need = if self.distrusted.contains(&pid) { Need::Load } else { need_of(&before, mirror) };
         if !matches!(need, Need::Nothing) {
@@ -172,6 +198,10 @@ impl Pusher {
                 return Err(PushError::Differs { pid, what });
             }
             self.distrusted.remove(&pid);
+            problem = after.problem;
+        }
+        if let Some(problem) = problem {
+            return Err(PushError::NotReady { pid, problem });
         }
         changed |= plan_map::take_surplus_out(&self.socket, pid, mirror.plans(), deadline)?;
         counts.pushes += u64::from(changed);
@@ -325,7 +355,7 @@ fn parse_json<T: serde::de::DeserializeOwned>(command: &str, reply: &str) -> Res
 fn may_pass(error: &PushError) -> bool {
     match error {
         PushError::Socket(SocketError::Unsendable(_)) => false,
-        PushError::Socket(_) | PushError::Differs { .. } => true,
+        PushError::Socket(_) | PushError::Differs { .. } | PushError::NotReady { .. } => true,
         PushError::Refused { code, .. } => code == refused::LOAD || code == refused::GAP,
         PushError::NoWorker | PushError::Random(_) | PushError::Stopping => false,
     }

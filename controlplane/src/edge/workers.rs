@@ -1,12 +1,25 @@
 //! Which worker processes HAProxy has, by `show proc` on the master socket.
 
+use std::collections::BTreeMap;
+
 /// Every worker that still serves connections.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Workers {
+    /// What HAProxy says of each of them.
+    pub processes: BTreeMap<u32, Process>,
     /// Those of the present configuration.
     pub current: Vec<u32>,
     /// Those from before a reload that still have connections.
     pub old: Vec<u32>,
+}
+
+/// What HAProxy says of a process.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Process {
+    /// HAProxy's version.
+    pub version: String,
+    /// How long it has been running, in seconds.
+    pub uptime_s: u64,
 }
 
 impl Workers {
@@ -51,9 +64,14 @@ pub fn parse_show_proc(reply: &str) -> Result<Workers, String> {
             "" => {}
             comment if comment.starts_with('#') => {}
             row => match section {
-                Section::Current => workers.current.push(worker_pid(row)?),
-                Section::Old => workers.old.push(worker_pid(row)?),
                 Section::Head | Section::Programs => {}
+                Section::Current | Section::Old => {
+                    let (pid, process) = worker(row)?;
+                    let list =
+                        if matches!(section, Section::Old) { &mut workers.old } else { &mut workers.current };
+                    list.push(pid);
+                    workers.processes.insert(pid, process);
+                }
             },
         }
     }
@@ -66,18 +84,32 @@ pub fn parse_show_proc(reply: &str) -> Result<Workers, String> {
     }
 }
 
-fn worker_pid(row: &str) -> Result<u32, String> {
+fn worker(row: &str) -> Result<(u32, Process), String> {
     let mut words = row.split_ascii_whitespace();
     let pid = words.next().and_then(|word| word.parse().ok()).filter(|pid| *pid > 1);
     match (pid, words.next()) {
-        (Some(pid), Some("worker")) => Ok(pid),
+        (Some(pid), Some("worker")) => {
+            // Reloads, uptime, version. These are for people to read: where they cannot be read nothing depends on it.
+            let uptime_s = words.nth(1).and_then(seconds_of).unwrap_or(0);
+            Ok((pid, Process { version: words.next().unwrap_or_default().to_owned(), uptime_s }))
+        }
         _ => Err(format!("`{}` is no line about a worker", row.chars().take(60).collect::<String>())),
     }
 }
 
+/// `0d01h00m03s` in seconds.
+fn seconds_of(uptime: &str) -> Option<u64> {
+    let (days, rest) = uptime.split_once('d')?;
+    let (hours, rest) = rest.split_once('h')?;
+    let (minutes, rest) = rest.split_once('m')?;
+    let seconds = rest.strip_suffix('s')?;
+    let number = |word: &str| word.parse::<u64>().ok();
+    Some(((number(days)? * 24 + number(hours)?) * 60 + number(minutes)?) * 60 + number(seconds)?)
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
     use super::*;
 
     const HEAD: &str = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
@@ -91,10 +123,10 @@ mod tests {
              11540           worker          2               0d00h01m03s     2.6.12-1+deb12u4\n\
              # programs\n11700           prog            0               0d00h00m03s     -\n\n"
         );
-        assert_eq!(
-            parse_show_proc(&reply).unwrap(),
-            Workers { current: vec![11648], old: vec![11553, 11540] }
-        );
+        let workers = parse_show_proc(&reply).unwrap();
+        assert_eq!((&workers.current, &workers.old), (&vec![11648], &vec![11553, 11540]));
+        let process = |uptime_s| Process { version: "2.6.12-1+deb12u4".to_owned(), uptime_s };
+        assert_eq!((&workers.processes[&11648], &workers.processes[&11540]), (&process(1), &process(63)));
     }
 
     #[test]
@@ -108,7 +140,9 @@ mod tests {
         let reply = format!(
             "{HEAD}# workers\n6500            worker          0               0d00h00m02s     3.2.26-1\n\n"
         );
-        assert_eq!(parse_show_proc(&reply).unwrap(), Workers { current: vec![6500], old: vec![] });
+        let workers = parse_show_proc(&reply).unwrap();
+        assert_eq!((workers.current, workers.old), (vec![6500], vec![]));
+        assert_eq!(seconds_of("1d02h03m04s"), Some(93_784));
     }
 
     #[test]

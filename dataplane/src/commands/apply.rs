@@ -15,7 +15,11 @@ pub fn run<'a>(edge: &Edge, words: impl Iterator<Item = &'a str>) -> String {
             let sequence = edge.tables.read().map_or(0, |tables| tables.sequence);
             Applied::Refused { code: refused::MALFORMED.to_owned(), detail: error.to_string(), sequence }
         }
-        Ok(apply) => guarded(edge, not_ready(), || carry_out(edge, apply)),
+        Ok(apply) => guarded(edge, not_ready(), || {
+            let answer = carry_out(edge, apply);
+            edge.journal.look_again(edge);
+            answer
+        }),
     };
     to_json(&answer)
 }

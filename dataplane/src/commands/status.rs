@@ -2,6 +2,7 @@
 
 use crate::commands::to_json;
 use crate::edge::Edge;
+use crate::panic_guard::guarded;
 use edgeformat::status::{Status, TableStatus};
 
 /// The answer; `lua` is the version of Lua in this HAProxy.
@@ -15,8 +16,10 @@ fn status(edge: &Edge, lua: &str) -> Status {
         checksum: digest.to_string(),
         capacity: room as u64,
     };
+    guarded(edge, (), || edge.journal.look_again(edge));
+    let problem = edge.journal.problem();
     let tables = edge.tables.read();
-    let (ready, stream, sequence, policies, revocations) = match &tables {
+    let (readable, stream, sequence, policies, revocations) = match &tables {
         None => (false, String::new(), 0, table(0, Default::default(), 0), table(0, Default::default(), 0)),
         Some(tables) => {
             let (policies, revocations) = (&tables.policies, &tables.revocations);
@@ -30,10 +33,13 @@ fn status(edge: &Edge, lua: &str) -> Status {
         }
     };
     drop(tables);
+    let problem =
+        if readable { problem } else { Some("a command panicked earlier; reload HAProxy".to_owned()) };
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lua: lua.to_owned(),
-        ready,
+        ready: problem.is_none(),
+        problem,
         instance: format!("{:016x}", edge.instance),
         loaded_at_s: edge.loaded_at_s,
         stream,

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+pub(crate) mod state;
+
 use apikey::{CustomerId, Derivation, Fingerprint, Group, GroupSecret, MacKey, Service, Version, issue};
 use data_encoding::BASE32_NOPAD;
 use dataplane::authorize::authorize;

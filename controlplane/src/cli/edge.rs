@@ -1,0 +1,240 @@
+//! `suiftly edge …`: what each edge has, and whether it is what the database says.
+
+use crate::cli::reply::lines;
+use crate::cli::{Exit, Failure, Reply};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::edge::control_client;
+use crate::edge::report::{EdgeReport, WorkerReport};
+use crate::edge::runtime_socket::{MasterSocket, SocketError, unusable};
+use crate::edge::workers::parse_show_proc;
+use apikey::CustomerId;
+use clap::{Args, Subcommand};
+use edgeformat::status::ShowCustomer;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long all workers together may take to answer.
+const SHOW_LIMIT: Duration = Duration::from_secs(5);
+
+/// What can be asked of the edges.
+#[derive(Subcommand, Debug)]
+pub enum EdgeCommand {
+    /// How each edge stands: sequence, lag, workers, tables, last error
+    #[command(after_help = "Example:\n  suiftly edge status --json\n\n\
+        Exit code 5 while an edge is not in step.")]
+    Status,
+    /// What an edge has otherwise than the database; it is put right within a second
+    #[command(after_help = "Example:\n  suiftly edge diff\n\nExit code 5 where something differs.")]
+    Diff,
+    /// Write every map file and load every worker anew from the database
+    #[command(after_help = "Example:\n  suiftly edge resync")]
+    Resync(ResyncArguments),
+    /// What every worker on this machine knows of a customer, and has counted
+    #[command(after_help = "Example:\n  suiftly edge show 305419896")]
+    Show {
+        /// The customer's id
+        #[arg(value_name = "N")]
+        customer: CustomerId,
+    },
+}
+
+/// How long to wait.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ResyncArguments {
+    /// How long to wait for the edges, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    wait_limit: u64,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(command: &EdgeCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
+    match command {
+        EdgeCommand::Status => status(config),
+        EdgeCommand::Diff => diff(config),
+        EdgeCommand::Resync(arguments) => resync(config, Duration::from_secs(arguments.wait_limit)),
+        EdgeCommand::Show { customer } => show(*customer, config, clock),
+    }
+}
+
+fn reports(config: &Config) -> Result<Vec<EdgeReport>, Failure> {
+    control_client::edges(&config.state.control_socket()).map_err(|why| Failure::new(Exit::Other, why))
+}
+
+#[derive(Serialize)]
+struct Edges {
+    edges: Vec<EdgeReport>,
+}
+
+fn status(config: &Config) -> Result<Reply, Failure> {
+    let edges = reports(config)?;
+    let text = edges.iter().map(edge_text).collect::<Vec<_>>().join("\n");
+    let in_step = edges.iter().all(|edge| edge.in_step);
+    let mut reply = Reply::new(&Edges { edges }, text)?;
+    if !in_step {
+        reply.exit = Exit::NotConfirmed;
+    }
+    Ok(reply)
+}
+
+fn edge_text(edge: &EdgeReport) -> String {
+    let stands = if edge.in_step {
+        "in step with the database".to_owned()
+    } else {
+        format!("NOT in step for {} s", edge.lag_seconds)
+    };
+    let mut text = lines(&[
+        ("edge", edge.edge.clone()),
+        ("stands", stands),
+        ("change", format!("{} of {} (stream {})", edge.sequence, edge.database_sequence, edge.stream)),
+        ("last error", edge.last_error.clone().unwrap_or_else(|| "none".to_owned())),
+    ]);
+    for worker in &edge.workers {
+        text.push('\n');
+        text.push_str(&worker_text(worker));
+    }
+    text
+}
+
+fn worker_text(worker: &WorkerReport) -> String {
+    let table = |table: &edgeformat::status::TableStatus| {
+        format!("{} of {}, checksum {}", table.count, table.capacity, table.checksum)
+    };
+    let kind = if worker.old { "from before a reload" } else { "current" };
+    let ready = if worker.ready { "judges requests" } else { "REFUSES every request" };
+    lines(&[
+        ("worker", format!("{}, {kind}, up {} s, {ready}", worker.pid, worker.uptime_seconds)),
+        ("versions", format!("HAProxy {}, module {}", worker.haproxy, worker.module)),
+        ("change", worker.sequence.to_string()),
+        ("policies", table(&worker.policies)),
+        ("revocations", table(&worker.revocations)),
+        ("panics", worker.panics.to_string()),
+    ])
+}
+
+#[derive(Serialize)]
+struct Differences {
+    differences: Vec<Difference>,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    edge: String,
+    /// None where it is the edge as a whole.
+    pid: Option<u32>,
+    what: String,
+}
+
+fn diff(config: &Config) -> Result<Reply, Failure> {
+    let expected = crate::edge::expected::read(config)?;
+    let mut differences = Vec::new();
+    for edge in reports(config)? {
+        if edge.stream != expected.stream {
+            let what = format!("it follows stream {}, the database is {}", edge.stream, expected.stream);
+            differences.push(Difference { edge: edge.edge.clone(), pid: None, what });
+        }
+        // What its workers said last may be old then.
+        if !edge.in_step {
+            let what = edge.last_error.clone().unwrap_or_else(|| "it was not looked at yet".to_owned());
+            differences.push(Difference { edge: edge.edge.clone(), pid: None, what });
+            continue;
+        }
+        for worker in &edge.workers {
+            for what in expected.differences(worker) {
+                differences.push(Difference { edge: edge.edge.clone(), pid: Some(worker.pid), what });
+            }
+        }
+    }
+    let text = if differences.is_empty() {
+        format!("every worker has what the database says at change {}", expected.sequence)
+    } else {
+        let line = |difference: &Difference| {
+            let pid = difference.pid.map_or_else(String::new, |pid| format!(", worker {pid}"));
+            format!("{}{pid}: {}\n", difference.edge, difference.what)
+        };
+        differences.iter().map(line).collect()
+    };
+    let differs = !differences.is_empty();
+    let mut reply = Reply::new(&Differences { differences }, text)?;
+    if differs {
+        reply.exit = Exit::NotConfirmed;
+    }
+    Ok(reply)
+}
+
+#[derive(Serialize)]
+struct Resynced {
+    applied: bool,
+    edges: Vec<crate::edge::control_protocol::EdgeAnswer>,
+}
+
+fn resync(config: &Config, limit: Duration) -> Result<Reply, Failure> {
+    let edges = control_client::resync(&config.state.control_socket(), limit)
+        .map_err(|why| Failure::new(Exit::Other, why))?;
+    let applied = edges.iter().all(|edge| edge.applied);
+    let line = |edge: &crate::edge::control_protocol::EdgeAnswer| match &edge.detail {
+        None => format!("{}: loaded anew, at change {}\n", edge.edge, edge.sequence),
+        Some(detail) => format!("{}: NOT confirmed: {detail}\n", edge.edge),
+    };
+    let text: String = edges.iter().map(line).collect();
+    let mut reply = Reply::new(&Resynced { applied, edges }, text)?;
+    if !applied {
+        reply.exit = Exit::NotConfirmed;
+    }
+    Ok(reply)
+}
+
+#[derive(Serialize)]
+struct Shown {
+    customer_id: u32,
+    workers: Vec<ShownWorker>,
+}
+
+#[derive(Serialize)]
+struct ShownWorker {
+    pid: u32,
+    #[serde(flatten)]
+    shown: ShowCustomer,
+}
+
+fn show(customer: CustomerId, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
+    let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
+    let workers = ask_workers(&socket, customer, clock)
+        .map_err(|error| Failure::new(Exit::Other, crate::app::chain_of(&error)))?;
+    let mut text = String::new();
+    for worker in &workers {
+        text.push_str(&format!("worker {}\n", worker.pid));
+        if worker.shown.services.is_empty() {
+            text.push_str("  knows nothing of this customer\n");
+        }
+        for (service, shown) in &worker.shown.services {
+            let allowlist = if shown.allowlist { ", with an allowlist" } else { "" };
+            text.push_str(&format!(
+                "  {service:8} {}, plan {}{allowlist}; admitted {}, refused {}\n",
+                shown.state, shown.plan, shown.admitted, shown.refused
+            ));
+        }
+    }
+    Reply::new(&Shown { customer_id: customer.get(), workers }, text)
+}
+
+fn ask_workers(
+    socket: &MasterSocket,
+    customer: CustomerId,
+    clock: &Clock,
+) -> Result<Vec<ShownWorker>, SocketError> {
+    let deadline = clock.instant() + SHOW_LIMIT;
+    let list = parse_show_proc(&socket.ask_master("show proc", deadline)?)
+        .map_err(|reason| unusable("show proc", reason))?;
+    let ask = |pid| {
+        let command = format!("suiftly show {customer}");
+        let reply = socket.ask_worker(pid, &command, deadline)?;
+        let shown =
+            serde_json::from_str(reply.trim()).map_err(|error| unusable(&command, error.to_string()))?;
+        Ok(ShownWorker { pid, shown })
+    };
+    list.all().map(ask).collect()
+}

@@ -1,0 +1,81 @@
+//! How an edge stands, for operators: `suiftly edge status`.
+
+use crate::edge::board::EdgeState;
+use edgeformat::status::{Status, TableStatus};
+use serde::{Deserialize, Serialize};
+
+const MS_PER_S: i64 = 1_000;
+
+/// One edge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EdgeReport {
+    /// Its name.
+    pub edge: String,
+    /// Whether every worker had everything at the last look, which was at most a second ago.
+    pub in_step: bool,
+    /// For how long it has not been in step, in seconds: how stale it may be.
+    pub lag_seconds: i64,
+    /// The history, 16 hex digits; empty before the first look.
+    pub stream: String,
+    /// The last change that every worker has confirmed.
+    pub sequence: u64,
+    /// The last change in the database.
+    pub database_sequence: u64,
+    /// Every worker that HAProxy listed at the last look, old ones included.
+    pub workers: Vec<WorkerReport>,
+    /// Why it is not in step.
+    pub last_error: Option<String>,
+}
+
+/// One worker of HAProxy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Its process.
+    pub pid: u32,
+    /// Whether it is from before a reload and only serves what it had begun.
+    pub old: bool,
+    /// HAProxy's version.
+    pub haproxy: String,
+    /// The module's version.
+    pub module: String,
+    /// How long it has been running, in seconds.
+    pub uptime_seconds: u64,
+    /// Whether it judges requests; else it refuses each.
+    pub ready: bool,
+    /// The last change that it has.
+    pub sequence: u64,
+    /// Its policies.
+    pub policies: TableStatus,
+    /// Its revocations.
+    pub revocations: TableStatus,
+    /// Panics caught in it.
+    pub panics: u64,
+}
+
+impl EdgeReport {
+    /// The edge with this name and state.
+    pub fn of(edge: &str, state: &EdgeState, now_ms: i64) -> Self {
+        let worker = |(pid, status): (&u32, &Status)| WorkerReport {
+            pid: *pid,
+            old: state.listed.old.contains(pid),
+            haproxy: state.listed.processes.get(pid).map_or_else(String::new, |found| found.version.clone()),
+            module: status.version.clone(),
+            uptime_seconds: state.listed.processes.get(pid).map_or(0, |found| found.uptime_s),
+            ready: status.ready,
+            sequence: status.sequence,
+            policies: status.policies.clone(),
+            revocations: status.revocations.clone(),
+            panics: status.panics,
+        };
+        Self {
+            edge: edge.to_owned(),
+            in_step: state.in_step_since_ms.is_some(),
+            lag_seconds: state.behind_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S),
+            stream: state.database.map_or_else(String::new, |at| at.stream.to_string()),
+            sequence: state.confirmed.map_or(0, |at| at.sequence),
+            database_sequence: state.database.map_or(0, |at| at.sequence),
+            workers: state.statuses.iter().map(worker).collect(),
+            last_error: state.last_error.clone(),
+        }
+    }
+}
