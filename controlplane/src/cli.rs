@@ -6,6 +6,7 @@
 pub mod admin_customer;
 pub mod admin_key;
 pub mod admin_service;
+pub mod admin_token;
 pub mod confirm;
 pub mod demo_upstream;
 pub mod doctor;
@@ -86,6 +87,9 @@ enum Admin {
         after_help = "Example:\n  suiftly admin key create --customer 305419896 --service seal"
     )]
     Key(admin_key::AdminKeyCommand),
+    /// Tokens for the operators' paths of the API
+    #[command(subcommand, after_help = "Example:\n  suiftly admin token create --name on-call")]
+    Token(admin_token::TokenCommand),
 }
 
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
@@ -125,6 +129,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
+        Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
     }

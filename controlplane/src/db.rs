@@ -14,6 +14,7 @@ pub mod customer_lock;
 pub mod customers;
 pub mod derivation_counters;
 mod migrate;
+pub mod operator_tokens;
 pub mod plans;
 mod postgres;
 mod read_tx;

@@ -2,6 +2,7 @@
 
 pub mod customers;
 pub mod keys;
+pub mod operator_tokens;
 pub mod policy;
 pub mod revocations;
 pub mod services;

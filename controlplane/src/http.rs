@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod metrics;
+pub mod operator;
 pub mod router;
 
 use crate::clock::Clock;

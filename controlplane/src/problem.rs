@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::WWW_AUTHENTICATE;
 use serde::Serialize;
 
 /// An error as a caller sees it: a stable word for programs, a sentence for people.
@@ -13,6 +14,10 @@ pub enum Problem {
     MethodNotAllowed,
     /// Only this machine may ask.
     LoopbackOnly,
+    /// No token, or none that is good.
+    Unauthorized,
+    /// No key can have this fingerprint.
+    BadFingerprint,
     /// A query parameter is out of its range.
     BadQuery,
     /// The body is too long.
@@ -41,6 +46,14 @@ impl Problem {
             Self::LoopbackOnly => {
                 (StatusCode::FORBIDDEN, "loopback_only", "Only the machine itself may ask this")
             }
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "A token that is good now is needed for this")
+            }
+            Self::BadFingerprint => (
+                StatusCode::BAD_REQUEST,
+                "bad_fingerprint",
+                "A key's fingerprint is 16 hex digits of version 0 or 1",
+            ),
             Self::BadQuery => (StatusCode::BAD_REQUEST, "bad_query", "A query parameter is not in its range"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
             Self::BodyBroken => (StatusCode::BAD_REQUEST, "body_broken", "The body broke off"),
@@ -54,8 +67,10 @@ impl Problem {
     pub fn response(self) -> HttpResponse {
         let (status, code, title) = self.row();
         let body = Body { r#type: "about:blank", title, status: status.as_u16(), code };
-        HttpResponse::build(status)
-            .content_type("application/problem+json")
-            .body(serde_json::to_string(&body).unwrap_or_default())
+        let mut answer = HttpResponse::build(status);
+        if matches!(self, Self::Unauthorized) {
+            answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        answer.content_type("application/problem+json").body(serde_json::to_string(&body).unwrap_or_default())
     }
 }

@@ -119,7 +119,7 @@ impl Followed {
     ///
     /// # Errors
     /// The file cannot be looked at.
-    pub fn len(&self) -> io::Result<u64> {
+    pub fn len_bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 

@@ -79,7 +79,7 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
     // Opened before the others are read: should the agent write all of them anew meanwhile, this one still has
     // everything that the older ones of them lack.
     let followed = Followed::open(maps);
-    let journal_len = followed.as_ref().map_or(Ok(0), Followed::len);
+    let journal_len = followed.as_ref().map_or(Ok(0), Followed::len_bytes);
     let journal_len = journal_len.map_err(|error| StartError::new(&journal_path, error))?;
     let room =
         |announced: usize| announced + usize::try_from(journal_len).map_or(0, |len| len / CHANGE_LEN_MIN);

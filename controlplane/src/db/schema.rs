@@ -89,4 +89,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    operator_tokens (name) {
+        name -> Text,
+        token_sha256 -> Text,
+        created_at_ms -> BigInt,
+        expires_at_ms -> BigInt,
+        revoked_at_ms -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(services, customers);

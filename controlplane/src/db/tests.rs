@@ -136,6 +136,16 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 created_at_ms: BIG
             }
         ),
+        round_trip!(
+            c,
+            operator_tokens {
+                name: "on-call",
+                token_sha256: "ab".repeat(32).as_str(),
+                created_at_ms: BIG,
+                expires_at_ms: BIG,
+                revoked_at_ms: Some(BIG)
+            }
+        ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");

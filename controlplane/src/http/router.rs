@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::{health, metrics};
+use crate::http::{health, metrics, operator};
 use crate::problem::Problem;
 use actix_web::{HttpResponse, web};
 
@@ -10,6 +10,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(only_read("/healthz").get(health::healthz))
         .service(only_read("/readyz").get(health::readyz))
         .service(only_read("/metrics").get(metrics::metrics))
+        .service(
+            web::resource("/api/v1/operator/keys/{fingerprint}/revoke")
+                .route(web::post().to(operator::revoke_key))
+                .default_service(web::to(method_not_allowed)),
+        )
         .default_service(web::to(not_found));
 }
 

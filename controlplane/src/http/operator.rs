@@ -1,0 +1,94 @@
+//! `/api/v1/operator/…`: what operators do, with a token of their own (`suiftly admin token create`).
+
+use crate::app::chain_of;
+use crate::db::Database;
+use crate::db::stream::Position;
+use crate::domain::operator_tokens::{self, OperatorToken};
+use crate::domain::revocations::{RevocableFingerprint, revoke};
+use crate::domain::{DomainError, RevocationSource};
+use crate::edge::LOCAL_EDGE;
+use crate::http::State;
+use crate::problem::Problem;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use apikey::Fingerprint;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long an answer waits for the edges, as the command line does.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct RevokedAnswer {
+    revoked: u64,
+    already: u64,
+    unknown: u64,
+    sequence: u64,
+    applied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// `POST /api/v1/operator/keys/{fingerprint}/revoke`: 200 when no edge admits the key any more, 202 where it is saved
+/// and an edge has not confirmed yet. Doing it twice changes nothing, so it needs no `Idempotency-Key`.
+pub async fn revoke_key(
+    request: HttpRequest,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> HttpResponse {
+    let Some(token) = token_of(request.headers()) else { return Problem::Unauthorized.response() };
+    let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
+    let done = web::block(move || revoke_and_wait(&state, &token, fingerprint)).await;
+    match done {
+        Ok(Ok(answer)) if answer.applied => HttpResponse::Ok().json(answer),
+        Ok(Ok(answer)) => HttpResponse::Accepted().json(answer),
+        Ok(Err(problem)) => problem.response(),
+        Err(_) => Problem::Internal.response(),
+    }
+}
+
+fn revoke_and_wait(
+    state: &State,
+    token: &OperatorToken,
+    fingerprint: RevocableFingerprint,
+) -> Result<RevokedAnswer, Problem> {
+    let failed = |error: DomainError| {
+        tracing::error!(error = chain_of(&error), "a key could not be revoked");
+        Problem::Internal
+    };
+    let now_ms = state.clock.now_ms();
+    let mut database = Database::open_again(&state.database).map_err(|error| failed(error.into()))?;
+    let operator = operator_tokens::authenticate(&mut database, token, now_ms)
+        .map_err(|error| failed(error.into()))?
+        .ok_or(Problem::Unauthorized)?;
+    let done = revoke(&mut database, &[fingerprint], RevocationSource::Operator, now_ms).map_err(failed)?;
+    tracing::info!(operator, fingerprint = %fingerprint.get(), sequence = done.position.sequence, "a key was revoked");
+    let Position { stream, sequence } = done.position;
+    let waited = state.board.wait_for(Some(stream), sequence, CONFIRM_LIMIT);
+    Ok(RevokedAnswer {
+        revoked: done.revoked,
+        already: done.already,
+        unknown: done.unknown,
+        sequence,
+        applied: waited.applied,
+        waiting_for: (!waited.applied).then(|| vec![LOCAL_EDGE]),
+        detail: waited.detail,
+    })
+}
+
+/// The one bearer token of a request (RFC 6750), if it can be an operator's.
+fn token_of(headers: &HeaderMap) -> Option<OperatorToken> {
+    let mut values = headers.get_all(AUTHORIZATION);
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") { OperatorToken::from_text(token.trim()) } else { None }
+}
+
+/// 16 hex digits, in either case.
+fn fingerprint_of(text: &str) -> Option<RevocableFingerprint> {
+    let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u64::from_str_radix(text, 16).ok().filter(|_| is_hex)?;
+    RevocableFingerprint::try_from(Fingerprint::from_u64(number)).ok()
+}

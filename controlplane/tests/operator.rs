@@ -1,0 +1,104 @@
+//! The operators' paths of the API, with tokens of their own.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod harness;
+
+use controlplane::domain::operator_tokens;
+use harness::{Backend, Stack, on_both_databases, request};
+use serde_json::Value;
+
+const FINGERPRINT: &str = "4100000112345678";
+
+on_both_databases! {
+    without_a_good_token_nothing_happens,
+    a_key_is_revoked_and_saved_also_while_no_edge_confirms,
+    a_token_is_listed_without_its_text_and_can_be_revoked,
+}
+
+fn revoke(stack: &Stack, fingerprint: &str, field: &str) -> (u16, Value) {
+    let path = format!("/api/v1/operator/keys/{fingerprint}/revoke");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 0\r\n{field}\r\n");
+    let (status, body) = request(stack.api_port, &head).unwrap();
+    (status, serde_json::from_str(body.trim()).unwrap_or(Value::String(body)))
+}
+
+fn token(stack: &Stack, name: &str) -> String {
+    let answer = stack.run(&format!("admin token create --name {name} --json")).json_with(0);
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+fn revocations(stack: &Stack) -> i64 {
+    stack.open_database().read(controlplane::db::revocations::all).unwrap().len().try_into().unwrap()
+}
+
+fn without_a_good_token_nothing_happens(backend: Backend) {
+    let stack = Stack::on(backend);
+    let _serve = stack.serve();
+    let good = token(&stack, "on-call");
+    let expired = operator_tokens::create(&mut stack.open_database(), "expired", 0, 1).unwrap();
+    let revoked = token(&stack, "revoked");
+    stack.run("admin token revoke --name revoked --json").json_with(0);
+    let other = format!("{}0", &good[..good.len() - 1]);
+    let other = if other == good { format!("{}1", &good[..good.len() - 1]) } else { other };
+    for field in [
+        String::new(),
+        "authorization: Bearer\r\n".to_owned(),
+        format!("authorization: Bearer {other}\r\n"),
+        format!("authorization: Basic {good}\r\n"),
+        format!("authorization: Bearer {}\r\n", &good[1..]),
+        format!("authorization: Bearer {}\r\n", expired.expose()),
+        format!("authorization: Bearer {revoked}\r\n"),
+        format!("authorization: Bearer {good}\r\nauthorization: Bearer {good}\r\n"),
+    ] {
+        let (status, body) = revoke(&stack, FINGERPRINT, &field);
+        assert_eq!((status, &body["code"]), (401, &"unauthorized".into()), "{body}");
+    }
+    let (status, body) = revoke(&stack, "F100000112345678", &format!("authorization: Bearer {good}\r\n"));
+    assert_eq!((status, &body["code"]), (400, &"bad_fingerprint".into()));
+    assert_eq!(revocations(&stack), 0);
+    assert!(!stack.logs().contains(&good), "a token stands in a log");
+}
+
+fn a_key_is_revoked_and_saved_also_while_no_edge_confirms(backend: Backend) {
+    let stack = Stack::on(backend);
+    let _serve = stack.serve();
+    let field = format!("authorization: bearer {}\r\n", token(&stack, "on-call"));
+    // No HAProxy runs here, so that the answer comes when the limit has passed.
+    let (status, body) = revoke(&stack, FINGERPRINT, &field);
+    assert_eq!((status, &body["revoked"], &body["unknown"]), (202, &1.into(), &1.into()), "{body}");
+    assert_eq!((&body["applied"], &body["waiting_for"][0]), (&false.into(), &"local".into()));
+    assert!(body["detail"].as_str().unwrap().contains("HAProxy"), "{body}");
+    assert_eq!(revocations(&stack), 1);
+}
+
+#[test]
+fn with_an_edge_the_answer_says_that_it_is_in_force_and_twice_is_once() {
+    let stack = Stack::new();
+    let _serve = stack.serve();
+    let _haproxy = stack.haproxy();
+    let field = format!("authorization: Bearer {}\r\n", token(&stack, "on-call"));
+    let (status, body) = revoke(&stack, &FINGERPRINT.to_lowercase(), &field);
+    assert_eq!((status, &body["applied"], &body["revoked"]), (200, &true.into(), &1.into()), "{body}");
+    assert_eq!(stack.status(stack.workers().current[0])["revocations"]["count"], 1);
+    let (status, body) = revoke(&stack, FINGERPRINT, &field);
+    assert_eq!((status, &body["already"], &body["revoked"]), (200, &1.into(), &0.into()), "{body}");
+    assert!(stack.logs().contains("on-call"), "who did it stands in the log");
+}
+
+fn a_token_is_listed_without_its_text_and_can_be_revoked(backend: Backend) {
+    let stack = Stack::on(backend);
+    let text = token(&stack, "on-call");
+    let listed = stack.run("admin token list --json").json_with(0);
+    assert_eq!(
+        (&listed["items"][0]["name"], &listed["items"][0]["state"]),
+        (&"on-call".into(), &"active".into())
+    );
+    assert!(!listed.to_string().contains(&text["suiftly_operator_".len()..]));
+    stack.run("admin token create --name on-call").fails(4, "already");
+    stack.run("admin token create --name white%20space").fails(4, "letters, digits");
+    stack.run("admin token revoke --name nobody").fails(3, "admin token list");
+    stack.run("admin token revoke --name on-call --json").json_with(0);
+    let listed = stack.run("admin token list --json").json_with(0);
+    assert_eq!(listed["items"][0]["state"], "revoked");
+}
