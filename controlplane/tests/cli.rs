@@ -16,6 +16,7 @@ on_both_databases! {
     a_key_is_shown_once_listed_by_name_and_refused_after_its_revocation,
     the_11th_key_is_refused,
     a_file_of_fingerprints_is_taken_whole_or_not_at_all,
+    doctor_says_whether_the_database_answers,
 }
 
 fn a_wallet_has_one_customer_whatever_its_case(backend: Backend) {
@@ -178,6 +179,27 @@ fn a_file_of_fingerprints_is_taken_whole_or_not_at_all(backend: Backend) {
     let expected =
         json!({"revoked": 10_001, "already": 1, "unknown": 10_001, "sequence": 10_001, "applied": false});
     assert_eq!(answer, expected);
+}
+
+fn doctor_says_whether_the_database_answers(backend: Backend) {
+    let stack = Stack::on(backend);
+    stack.customer(1);
+    let found = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = answer["findings"].as_array().unwrap().clone();
+        let found = findings.into_iter().find(|finding| finding["check"] == "database").unwrap();
+        (found["severity"].as_str().unwrap().to_owned(), found["seen"].as_str().unwrap().to_owned())
+    };
+    let (severity, seen) = found(&mut stack.command("doctor --json"));
+    assert_eq!(severity, "ok", "{seen}");
+    let nowhere = match backend {
+        Backend::Sqlite => "sqlite:///nonexistent/x.db",
+        Backend::Postgres => "postgres://u:geheim@/d?host=/nonexistent",
+    };
+    let (severity, seen) = found(stack.command("doctor --json").env("DATABASE_URL", nowhere));
+    assert_eq!(severity, "problem");
+    assert!(seen.contains("/nonexistent") && !seen.contains("geheim"), "{seen}");
 }
 
 #[test]

@@ -55,6 +55,9 @@ fn a_commit_of_another_process_reaches_the_worker_within_500_ms() {
         // Not in step with the tick.
         std::thread::sleep(Duration::from_millis(u64::from(number) * 130 % 700));
     }
+    // Reads the database apart from the agent.
+    let diff = stack.run("edge diff --json");
+    assert_eq!(diff.code, 0, "{} {}", diff.stdout, diff.stderr);
 }
 
 #[test]

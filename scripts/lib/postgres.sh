@@ -46,8 +46,8 @@ start_test_postgres() {
 # stop_test_postgres: ends it, sessions and all, and removes its folder.
 stop_test_postgres() {
     if [ -n "$TEST_POSTGRES_PID" ]; then
-        kill -INT "$TEST_POSTGRES_PID" 2>/dev/null
-        wait "$TEST_POSTGRES_PID" 2>/dev/null
+        kill -INT "$TEST_POSTGRES_PID" 2>/dev/null || true
+        wait "$TEST_POSTGRES_PID" 2>/dev/null || true
     fi
     [ -n "$TEST_POSTGRES" ] && rm -rf "$TEST_POSTGRES" "$TEST_POSTGRES.log"
     TEST_POSTGRES= TEST_POSTGRES_PID=

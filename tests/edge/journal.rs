@@ -75,6 +75,9 @@ fn haproxy_starts_with_a_torn_last_line_and_refuses_a_damaged_one_or_none() {
     assert!(!fits && text.contains("changes.journal: cannot be read"), "{text}");
     // What is wrong is put right by the next start of serve.
     stack.start_child("serve");
+    harness::http::wait_for("the journal", Duration::from_secs(5), || {
+        map(&stack, "changes.journal").exists().then_some(())
+    });
     stack.start_child("haproxy");
     stack.wait_until_ready();
     assert_eq!(stack.get(&[&format!("X-API-Key: {key}")]).code(), "revoked");

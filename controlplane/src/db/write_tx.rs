@@ -9,8 +9,8 @@
 //!
 //! SERIALIZABLE would let writers run side by side, for the price of aborts that every caller must repeat; and
 //! all that record a change would meet at the counter anyway. What the lock costs: one more statement a
-//! transaction, and writers of the whole installation one after the other, a commit each (some hundred to a
-//! thousand a second; a chunk of a revocation file holds the others up for its whole length).
+//! transaction, and writers of the whole installation take turns, a commit each. The longest turn is a chunk of
+//! a revocation file, two statements a key: half a second on a server's own machine, more over a network.
 
 use crate::db::read_tx::ReadTx;
 use crate::db::{Database, DbError, postgres, stream, transaction};
