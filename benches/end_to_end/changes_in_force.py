@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOAD_S = 8
+LOAD_S = 25
 # So many that none of them reaches its rate.
 LOAD_CUSTOMERS = 20
 

@@ -7,7 +7,7 @@ use crate::db::{Database, DbError};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
 use crate::edge::control_socket::{ControlSocket, ControlSocketError, StateLock};
-use crate::edge::scanner;
+use crate::edge::{scanner, watcher};
 use crate::http;
 use crate::keyring::{self, KeyringFileError};
 use std::os::unix::fs::DirBuilderExt;
@@ -74,6 +74,7 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
     let board = Arc::new(Board::new(clock.clone()));
     let scanner = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let agent = Agent::start(database, config, Arc::clone(&board), scanner.scans, clock.clone())?;
+    let _watcher = watcher::watch(&config.state.maps(), Arc::clone(&board));
     let control_socket =
         ControlSocket::serve(config.state.control_socket(), &lock, Arc::clone(&board), clock.clone())?;
     let address = std::net::SocketAddr::new(config.api.listen, config.api.port);

@@ -15,11 +15,14 @@ pub mod expected;
 mod journal_file;
 pub mod map_files;
 pub mod mirror;
+mod native_map;
+pub mod operator_maps;
 pub mod plan_map;
 pub mod push;
 pub mod report;
 pub mod runtime_socket;
 pub mod scanner;
+pub mod watcher;
 pub mod workers;
 
 /// The name of the edge on this machine, in answers.

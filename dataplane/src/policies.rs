@@ -75,6 +75,19 @@ impl Policies {
     /// # Errors
     /// [`Full`]: nothing has changed; load the tables anew.
     pub fn insert(&mut self, policy: &Policy, slot: SlotNumber) -> Result<(), Full> {
+        self.insert_digested(policy, policy.digest(), slot)
+    }
+
+    /// The same for who knows the entry's digest already, which is most of the work.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub(crate) fn insert_digested(
+        &mut self,
+        policy: &Policy,
+        digest: u64,
+        slot: SlotNumber,
+    ) -> Result<(), Full> {
         let key = packed_key(policy.key.customer, policy.key.service);
         let entry = Entry { slot, plan: policy.plan, state: policy.state, allowlist: policy.allowlist };
         let known = self.entries.get(&key).copied();
@@ -84,7 +97,7 @@ impl Policies {
             None => {}
         }
         self.entries.insert(key, entry);
-        self.digest.add(policy.digest());
+        self.digest.add(digest);
         Ok(())
     }
 

@@ -94,6 +94,14 @@ impl Revocations {
     /// # Errors
     /// [`Full`]: nothing has changed; load the tables anew.
     pub fn insert(&mut self, revocation: &Revocation) -> Result<(), Full> {
+        self.insert_digested(revocation, revocation.digest())
+    }
+
+    /// The same for who knows the entry's digest already, which is most of the work.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub(crate) fn insert_digested(&mut self, revocation: &Revocation, digest: u64) -> Result<(), Full> {
         let fingerprint = revocation.fingerprint.get();
         let known = self.set.get(&fingerprint).copied();
         match known {
@@ -107,7 +115,7 @@ impl Revocations {
             }
         }
         self.set.insert(fingerprint, Packed::new(revocation));
-        self.digest.add(revocation.digest());
+        self.digest.add(digest);
         Ok(())
     }
 

@@ -86,18 +86,18 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
 
     let text = read_text(&policies_path, MAP_LEN_MAX)?;
     let mut policies = Policies::with_room_for(room(announced::<Policy>(&text)));
-    let policies_header = map_file::read_table::<Policy>(&text, |policy| {
+    let policies_header = map_file::read_digested_table::<Policy>(&text, |policy, digest| {
         let known = policies.get(policy.key.customer, policy.key.service).is_some();
         once(known, "this customer and service")?;
-        policies.insert(&policy, usage.slot_for(policy.key)).map_err(full)
+        policies.insert_digested(&policy, digest, usage.slot_for(policy.key)).map_err(full)
     })
     .map_err(|error| StartError::new(&policies_path, error))?;
 
     let text = read_text(&revocations_path, MAP_LEN_MAX)?;
     let mut revocations = Revocations::with_room_for(room(announced::<Revocation>(&text)));
-    let revocations_header = map_file::read_table::<Revocation>(&text, |revocation| {
+    let revocations_header = map_file::read_digested_table::<Revocation>(&text, |revocation, digest| {
         once(revocations.get(revocation.fingerprint).is_some(), "this fingerprint")?;
-        revocations.insert(&revocation).map_err(full)
+        revocations.insert_digested(&revocation, digest).map_err(full)
     })
     .map_err(|error| StartError::new(&revocations_path, error))?;
 

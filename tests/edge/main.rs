@@ -23,5 +23,6 @@ mod forgeries;
 mod independent_key;
 mod journal;
 mod limits;
+mod operator_maps;
 mod reload_and_kill;
 mod tls;

@@ -92,6 +92,9 @@ fn edge_text(edge: &EdgeReport) -> String {
         ("change", format!("{} of {} (stream {})", edge.sequence, edge.database_sequence, edge.stream)),
         ("last error", edge.last_error.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
+    for problem in &edge.map_problems {
+        text.push_str(&format!("refused: {problem}\n"));
+    }
     for worker in &edge.workers {
         text.push('\n');
         text.push_str(&worker_text(worker));

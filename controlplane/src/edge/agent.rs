@@ -13,6 +13,7 @@ use crate::db::{Database, DbError};
 use crate::edge::board::Board;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
+use crate::edge::operator_maps::OperatorMaps;
 use crate::edge::push::{PushCounts, PushError, Pusher};
 use crate::edge::runtime_socket::MasterSocket;
 use crate::edge::workers::Workers;
@@ -52,6 +53,9 @@ pub struct Agent {
     /// Writes the tables whole beside the ones in force.
     drafting: Option<JoinHandle<Option<Result<Drafts, MapFileIoError>>>>,
     pusher: Pusher,
+    operator_maps: OperatorMaps,
+    /// What is wrong with them.
+    map_problems: Vec<String>,
     scans: Receiver<Mirror>,
     board: Arc<Board>,
     clock: Clock,
@@ -76,6 +80,7 @@ impl Agent {
         files.make_durable(&mirror, 0)?;
         let maps = config.state.maps();
         let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
+        let operator_maps = OperatorMaps::new(&maps, socket.clone(), clock.clone());
         let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
         board.publish(0, |state| {
             state.database = Some(mirror.position());
@@ -89,6 +94,8 @@ impl Agent {
             files,
             drafting: None,
             pusher,
+            operator_maps,
+            map_problems: Vec::new(),
             scans,
             board,
             clock,
@@ -119,7 +126,9 @@ impl Agent {
         self.take_in_a_scan(counts);
         self.adopt_drafts()?;
         self.files.make_durable(&self.mirror, self.generation)?;
-        Ok(self.pusher.bring_every_worker_in_step(&self.mirror, counts)?)
+        let workers = self.pusher.bring_every_worker_in_step(&self.mirror, counts)?;
+        self.map_problems = self.operator_maps.look(&workers);
+        Ok(workers)
     }
 
     /// Everything from the database, into new files, into every worker.
@@ -198,6 +207,7 @@ impl Agent {
             (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
+        let map_problems = self.map_problems.clone();
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
             state.database = Some(position);
@@ -206,6 +216,7 @@ impl Agent {
             state.counts.repairs += counts.repairs;
             state.errors += u64::from(error.is_some());
             state.statuses = statuses;
+            state.map_problems = map_problems;
             match result {
                 Ok(workers) => {
                     state.confirmed = Some(position);

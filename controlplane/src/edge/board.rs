@@ -29,6 +29,8 @@ pub struct EdgeState {
     pub listed: Workers,
     /// Why the last look did not end in step, for a person.
     pub last_error: Option<String>,
+    /// Why an operator's map file is refused, or not in every worker.
+    pub map_problems: Vec<String>,
     /// Plans, policies and revocations in the mirror.
     pub plans: usize,
     /// See `plans`.

@@ -25,6 +25,8 @@ pub struct EdgeReport {
     pub workers: Vec<WorkerReport>,
     /// Why it is not in step.
     pub last_error: Option<String>,
+    /// Operators' map files that are refused, with line and reason.
+    pub map_problems: Vec<String>,
 }
 
 /// One worker of HAProxy.
@@ -76,6 +78,7 @@ impl EdgeReport {
             database_sequence: state.database.map_or(0, |at| at.sequence),
             workers: state.statuses.iter().map(worker).collect(),
             last_error: state.last_error.clone(),
+            map_problems: state.map_problems.clone(),
         }
     }
 }

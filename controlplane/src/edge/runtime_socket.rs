@@ -127,7 +127,9 @@ pub fn unusable(command: &str, reason: impl Into<String>) -> SocketError {
 /// A `;` or a line feed would begin a second command, and HAProxy drops what does not fit its buffer without
 /// a word.
 fn refuse_unsendable(command: &str) -> Result<(), SocketError> {
-    if command.bytes().any(|byte| byte == b';' || byte == b'\\' || !(b' '..=b'~').contains(&byte)) {
+    // A backslash is there only to take the meaning of the character behind it.
+    let bare = command.replace("\\ ", " ").replace("\\;", "");
+    if bare.bytes().any(|byte| byte == b';' || byte == b'\\' || !(b' '..=b'~').contains(&byte)) {
         return Err(SocketError::Unsendable(
             "it holds a character that HAProxy would take for something else".to_owned(),
         ));
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_haproxy_would_misread_is_not_sent() {
-        for command in ["show proc;reload", "show\nproc", "a\\ b", "ü"] {
+        for command in ["show proc;reload", "show\nproc", "a\\b", "a\\", "ü"] {
             assert!(matches!(refuse_unsendable(command), Err(SocketError::Unsendable(_))), "{command:?}");
         }
         assert!(refuse_unsendable(&"a".repeat(COMMAND_LEN_MAX + 1)).is_err());

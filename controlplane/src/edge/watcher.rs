@@ -1,0 +1,39 @@
+//! Wakes the agent as soon as an operator's file has changed. Without it the agent finds out at its next tick.
+
+use crate::edge::board::Board;
+use crate::edge::operator_maps::FILES;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Watches the folder for as long as it is held.
+pub struct MapWatcher {
+    _watcher: RecommendedWatcher,
+}
+
+/// Starts to watch. Where the operating system cannot (too many watches), that is logged and the tick remains.
+pub fn watch(maps: &Path, board: Arc<Board>) -> Option<MapWatcher> {
+    let wake = move |event: notify::Result<Event>| {
+        // An error may hide an event; to look once too often costs nothing.
+        if event.as_ref().map_or(true, is_about_an_operators_file) {
+            board.wake();
+        }
+    };
+    let watching = notify::recommended_watcher(wake).and_then(|mut watcher| {
+        // The folder and not the files: editors put a new file in the place of the old one.
+        watcher.watch(maps, RecursiveMode::NonRecursive)?;
+        Ok(MapWatcher { _watcher: watcher })
+    });
+    match watching {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(folder = %maps.display(), %error, "the map files cannot be watched; changes are found once a second");
+            None
+        }
+    }
+}
+
+fn is_about_an_operators_file(event: &Event) -> bool {
+    let named = |path: &std::path::PathBuf| FILES.iter().any(|name| path.file_name() == Some(name.as_ref()));
+    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(named)
+}
