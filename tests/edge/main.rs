@@ -24,5 +24,6 @@ mod independent_key;
 mod journal;
 mod limits;
 mod operator_maps;
+mod random_changes;
 mod reload_and_kill;
 mod tls;

@@ -228,6 +228,13 @@ impl Stack {
         command.envs(&self.settings);
     }
 
+    /// A command of the binary, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.suiftly(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// Runs a command of the binary and answers exit code, standard output and standard error.
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.suiftly(arguments).stdin(Stdio::null()).output().unwrap();

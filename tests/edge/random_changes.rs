@@ -1,0 +1,356 @@
+//! Random operations and accidents, one after the other and at once. At no time is a key admitted whose revocation was
+//! confirmed; and when it has settled, database, files and every worker have the same.
+//!
+//! `SUIFTLY_TEST_SEED` repeats a failure; `SUIFTLY_TEST_OPERATIONS` is how many there are.
+
+use harness::keys::{Random, mint_independently};
+use harness::{Connection, Stack};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// One fiftieth of what `scripts/test --full` runs.
+const OPERATIONS: u64 = 200;
+const OPERATIONS_FULL: u64 = 10_000;
+const CUSTOMERS: u64 = 4;
+
+struct Key {
+    text: String,
+    customer: usize,
+    revoked: bool,
+}
+
+struct World<'a> {
+    stack: Stack,
+    random: Random,
+    secret_hex: String,
+    customers: Vec<(u32, bool)>,
+    keys: Vec<Key>,
+    /// Keys whose revocation was confirmed: what the observer asks with.
+    confirmed: &'a Mutex<Vec<String>>,
+    history: Vec<String>,
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+fn operations() -> u64 {
+    let full = std::env::var("SUIFTLY_TEST_FULL").is_ok_and(|full| full == "1");
+    number_from("SUIFTLY_TEST_OPERATIONS").unwrap_or(if full { OPERATIONS_FULL } else { OPERATIONS })
+}
+
+#[test]
+fn random_operations_and_accidents_never_bring_a_revoked_key_back_and_leave_everything_equal() {
+    let seed = number_from("SUIFTLY_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SUIFTLY_TEST_SEED={seed}");
+    let (confirmed, done, asked) = (Mutex::new(Vec::new()), AtomicBool::new(false), AtomicU64::new(0));
+    let admitted = Mutex::new(Vec::new());
+    let mut world = World::new(seed, &confirmed);
+    let port = world.stack.edge.number();
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (confirmed, done, asked, admitted) = (&confirmed, &done, &asked, &admitted);
+            scope.spawn(move || observe(port, Random(seed ^ number), confirmed, done, asked, admitted));
+        }
+        let _end = EndObservers(&done);
+        for number in 0..operations() {
+            world.step(number);
+            let wrong = admitted.lock().unwrap().clone();
+            assert!(wrong.is_empty(), "revoked and admitted: {wrong:?}; {}", world.tale(seed));
+        }
+        world.settle(seed);
+    });
+    let (asked, wrong) = (asked.load(Ordering::Relaxed), admitted.into_inner().unwrap());
+    println!("{} keys revoked, asked with {asked} times", confirmed.lock().unwrap().len());
+    assert!(wrong.is_empty() && asked > 1000, "{asked} {wrong:?}");
+}
+
+struct EndObservers<'a>(&'a AtomicBool);
+
+impl Drop for EndObservers<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks with keys whose revocation was confirmed before the request was sent.
+fn observe(
+    port: u16,
+    mut random: Random,
+    confirmed: &Mutex<Vec<String>>,
+    done: &AtomicBool,
+    asked: &AtomicU64,
+    admitted: &Mutex<Vec<String>>,
+) {
+    let mut connection = None;
+    while !done.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(2));
+        let key = {
+            let keys = confirmed.lock().unwrap();
+            // The newest more often than the others.
+            let span =
+                if random.next_u64().is_multiple_of(2) { keys.len().min(3) } else { keys.len() } as u64;
+            if span == 0 {
+                continue;
+            }
+            keys[keys.len() - 1 - (random.next_u64() % span) as usize].clone()
+        };
+        // A kept connection may lead to an old worker, a new one to a worker that has just started.
+        let kept = connection.take().filter(|_| !random.next_u64().is_multiple_of(3));
+        let Some(mut current) = kept.or_else(|| Connection::open(port).ok()) else { continue };
+        if let Ok(answer) = current.get(&[&format!("X-API-Key: {key}")]) {
+            asked.fetch_add(1, Ordering::Relaxed);
+            if answer.status == 200 {
+                admitted.lock().unwrap().push(key);
+            }
+            connection = Some(current);
+        }
+    }
+}
+
+impl<'a> World<'a> {
+    fn new(seed: u64, confirmed: &'a Mutex<Vec<String>>) -> Self {
+        let stack = Stack::start();
+        let customers =
+            (1..=CUSTOMERS).map(|wallet| (stack.customer(wallet, "seal", "enterprise"), false)).collect();
+        let secret_hex = stack.secret_hex();
+        let (random, keys, history) = (Random(seed), Vec::new(), Vec::new());
+        Self { stack, random, secret_hex, customers, keys, confirmed, history }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.random.next_u64() % end as u64) as usize
+    }
+
+    fn tale(&self, seed: u64) -> String {
+        let last = &self.history[self.history.len().saturating_sub(30)..];
+        format!(
+            "SUIFTLY_TEST_SEED={seed} repeats it. The last operations:\n{}{}",
+            last.join("\n"),
+            self.stack.logs()
+        )
+    }
+
+    fn note(&mut self, number: u64, what: &str) {
+        self.history.push(format!("{number}: {what}"));
+    }
+
+    fn step(&mut self, number: u64) {
+        match self.below(100) {
+            0..25 => self.mint(number),
+            25..50 => self.revoke(number, "revoke", |_| ()),
+            50..60 => self.suspend_or_resume(number),
+            60..68 => self.change_tier(number),
+            68..74 => {
+                self.note(number, "reload");
+                self.stack.reload();
+            }
+            74..80 => self.revoke(number, "revoke during a reload", |stack| {
+                stack.master("reload");
+            }),
+            80..83 => self.kill_worker(number),
+            83..87 => self.kill_serve(number),
+            87..91 => self.hand_edit(number),
+            91..94 => {
+                self.note(number, "resync");
+                self.stack.run(&["edge", "resync", "--wait-limit", "5"]);
+            }
+            94..97 => self.revoke_and_kill_serve(number),
+            _ => self.stop_everything_with_a_torn_journal(number),
+        }
+    }
+
+    fn mint(&mut self, number: u64) {
+        let customer = self.below(self.customers.len());
+        // From the end: the control plane allocates from 1.
+        let derivation = 1000 - u32::try_from(self.keys.len() / self.customers.len()).unwrap();
+        let id = self.customers[customer].0;
+        if self.keys.iter().filter(|key| key.customer == customer).count() > 900 {
+            return;
+        }
+        let derivation = derivation.max(1);
+        let text = mint_independently(&self.secret_hex, 1, "seal", derivation, id, 1);
+        if self.keys.iter().any(|key| key.text == text) {
+            return;
+        }
+        self.note(number, &format!("mint {derivation} for customer {customer}"));
+        self.keys.push(Key { text, customer, revoked: false });
+    }
+
+    /// Answers whether it was confirmed; what was not is in force when it has settled.
+    fn saved(&self, arguments: &str) -> bool {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let (code, _, stderr) = self.stack.run(&arguments);
+        assert!(code == 0 || code == 5, "{arguments:?}: {code} {stderr}{}", self.stack.logs());
+        code == 0
+    }
+
+    fn good_key(&mut self) -> Option<usize> {
+        let good: Vec<usize> = (0..self.keys.len()).filter(|index| !self.keys[*index].revoked).collect();
+        if good.is_empty() { None } else { Some(good[self.below(good.len())]) }
+    }
+
+    fn revoke(&mut self, number: u64, what: &str, meanwhile: impl FnOnce(&Stack) + Send) {
+        let Some(index) = self.good_key() else { return };
+        self.note(number, &format!("{what}: key {index}"));
+        self.keys[index].revoked = true;
+        let text = self.keys[index].text.clone();
+        let command = format!("admin key revoke --key {text} --wait-limit 5");
+        let stack = &self.stack;
+        let confirmed = std::thread::scope(|scope| {
+            scope.spawn(|| meanwhile(stack));
+            self.saved(&command)
+        });
+        if confirmed {
+            self.confirmed.lock().unwrap().push(text);
+        }
+        // A reload that was asked for has not ended by then.
+        self.stack.wait_until_ready();
+    }
+
+    fn suspend_or_resume(&mut self, number: u64) {
+        let index = self.below(self.customers.len());
+        let (customer, suspended) = self.customers[index];
+        let verb = if suspended { "resume" } else { "suspend" };
+        self.note(number, &format!("{verb} customer {index}"));
+        self.saved(&format!("admin service {verb} --customer {customer} --service seal"));
+        self.customers[index].1 = !suspended;
+    }
+
+    fn change_tier(&mut self, number: u64) {
+        let index = self.below(self.customers.len());
+        let (customer, suspended) = self.customers[index];
+        if suspended {
+            return;
+        }
+        let tier = ["pro", "enterprise"][self.below(2)];
+        self.note(number, &format!("customer {index} gets {tier}"));
+        self.saved(&format!("admin service enable --customer {customer} --service seal --tier {tier}"));
+    }
+
+    fn kill_worker(&mut self, number: u64) {
+        self.note(number, "kill the worker");
+        self.stack.kill_worker();
+        self.stack.start_child("haproxy");
+        self.stack.wait_until_ready();
+    }
+
+    fn kill_serve(&mut self, number: u64) {
+        self.note(number, "kill serve");
+        self.stack.kill_child("serve");
+        self.stack.start_child("serve");
+        self.stack.wait_until_ready();
+    }
+
+    fn hand_edit(&mut self, number: u64) {
+        let name = ["policies.map", "revocations.map", "plans.map", "changes.journal"][self.below(4)];
+        let path = self.stack.state().join("maps").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        match self.below(3) {
+            0 => {
+                self.note(number, &format!("{name}: a line more"));
+                OpenOptions::new().append(true).open(&path).unwrap().write_all(b"by hand\n").unwrap();
+            }
+            1 => {
+                self.note(number, &format!("{name}: cut in half"));
+                std::fs::write(&path, &text.as_bytes()[..text.len() / 2]).unwrap();
+            }
+            _ => {
+                self.note(number, &format!("{name}: removed"));
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+
+    /// The command may be confirmed, or be told that `serve` is gone; both are in force at the end.
+    fn revoke_and_kill_serve(&mut self, number: u64) {
+        let Some(index) = self.good_key() else { return };
+        let pause = Duration::from_millis(self.random.next_u64() % 40);
+        self.note(number, &format!("revoke key {index} and kill serve after {pause:?}"));
+        self.keys[index].revoked = true;
+        let text = self.keys[index].text.clone();
+        let command = format!("admin key revoke --key {text} --wait-limit 5");
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let mut child = self.stack.command(&arguments).spawn().unwrap();
+        std::thread::sleep(pause);
+        self.stack.kill_child("serve");
+        let code = child.wait().unwrap().code().unwrap();
+        assert!(code == 0 || code == 5, "{code}");
+        if code == 0 {
+            self.confirmed.lock().unwrap().push(text);
+        }
+        self.stack.start_child("serve");
+        self.stack.wait_until_ready();
+    }
+
+    fn stop_everything_with_a_torn_journal(&mut self, number: u64) {
+        self.note(number, "kill everything, a torn line at the journal's end, HAProxy first");
+        self.stack.kill_child("serve");
+        self.stack.kill_worker();
+        let journal = self.stack.state().join("maps/changes.journal");
+        let torn = std::fs::read(&journal).map(|text| text.ends_with(b"\n")).unwrap_or(false);
+        if torn {
+            let text = b"18446744073709551614 1844674407370955161";
+            OpenOptions::new().append(true).open(&journal).unwrap().write_all(text).unwrap();
+        }
+        // A hand edit that was not put back yet keeps HAProxy from starting, which is right; serve puts it back.
+        let (fits, _) = self.stack.check_config();
+        if fits {
+            self.stack.start_child("haproxy");
+            self.stack.start_child("serve");
+        } else {
+            self.stack.start_child("serve");
+            self.stack.wait_until_healthy();
+            self.stack.start_child("haproxy");
+        }
+        self.stack.wait_until_ready();
+    }
+
+    /// Database, files and workers are equal, and every key is judged as it should be.
+    fn settle(&mut self, seed: u64) {
+        self.stack.wait_until_ready();
+        let differences = self.stack.json("edge diff");
+        assert_eq!(differences, serde_json::json!({"differences": []}), "{}", self.tale(seed));
+        let worker = self.stack.runtime_json("suiftly status");
+        self.every_key_is_judged_right(seed);
+        // What a new HAProxy reads from the files alone.
+        self.stack.stop_child("serve");
+        self.stack.stop_child("haproxy");
+        self.stack.start_child("haproxy");
+        harness::http::wait_for("an answer", Duration::from_secs(10), || {
+            Connection::open(self.stack.edge.number()).ok()?.get(&[]).ok()
+        });
+        let from_files = self.stack.runtime_json("suiftly status");
+        for name in ["stream", "sequence", "ready"] {
+            assert_eq!(from_files[name], worker[name], "{name}; {}", self.tale(seed));
+        }
+        for name in ["policies", "revocations"] {
+            for part in ["count", "checksum"] {
+                assert_eq!(from_files[name][part], worker[name][part], "{name}; {}", self.tale(seed));
+            }
+        }
+        self.every_key_is_judged_right(seed);
+    }
+
+    fn every_key_is_judged_right(&self, seed: u64) {
+        // A server that was just started may still be unknown to HAProxy's checks.
+        for (index, key) in self.keys.iter().enumerate() {
+            let suspended = self.customers[key.customer].1;
+            let status = self.stack.status_with(&key.text);
+            let right = match (key.revoked, suspended) {
+                (true, _) => status == 401 || status == 429,
+                (false, true) => status == 403,
+                (false, false) => status == 200 || status == 429,
+            };
+            assert!(
+                right,
+                "key {index} (revoked {}, suspended {suspended}): {status}; {}",
+                key.revoked,
+                self.tale(seed)
+            );
+        }
+    }
+}
