@@ -140,6 +140,19 @@ impl Stack {
         }
     }
 
+    /// Starts HAProxy as a supervisor does: again whenever it ends before it serves, e.g. since a map file is damaged.
+    pub fn supervise_haproxy_until_it_serves(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        let port = self.edge.number();
+        while Connection::open(port).and_then(|mut c| c.send("GET", "/_suiftly/health", &[], b"")).is_err() {
+            assert!(Instant::now() < deadline, "HAProxy does not serve{}", self.logs());
+            std::thread::sleep(Duration::from_millis(20));
+            if self.children.get_mut("haproxy").is_none_or(|child| child.try_wait().unwrap().is_some()) {
+                self.start_child("haproxy");
+            }
+        }
+    }
+
     /// Kills a child with SIGKILL and waits for it.
     pub fn kill_child(&mut self, name: &str) {
         let mut child = self.children.remove(name).unwrap();
@@ -158,7 +171,10 @@ impl Stack {
 
     /// The current worker's pid, as the master lists it.
     pub fn worker_pids(&self) -> Vec<u32> {
-        self.try_worker_pids().unwrap_or_else(|error| panic!("show proc: {error}{}", self.logs()))
+        // While the master starts itself anew its socket refuses connections.
+        wait_for("the master's list of workers", Duration::from_secs(5), || {
+            self.try_worker_pids().ok().filter(|pids| !pids.is_empty())
+        })
     }
 
     fn try_worker_pids(&self) -> std::io::Result<Vec<u32>> {
@@ -308,8 +324,9 @@ impl Stack {
 
     /// A command on the master socket.
     pub fn master(&self, command: &str) -> String {
-        let answer = ask(&self.state().join("haproxy-master.sock"), command);
-        answer.unwrap_or_else(|error| panic!("{command}: {error}{}", self.logs()))
+        let socket = self.state().join("haproxy-master.sock");
+        // While the master starts itself anew its socket refuses connections.
+        wait_for(command, Duration::from_secs(5), || ask(&socket, command).ok())
     }
 
     /// Where a child's output goes.
