@@ -13,6 +13,7 @@ pub mod control_protocol;
 pub mod control_socket;
 pub mod expected;
 mod journal_file;
+pub mod local_revocations;
 pub mod map_files;
 pub mod mirror;
 mod native_map;

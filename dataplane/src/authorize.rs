@@ -45,7 +45,8 @@ fn judge(edge: &Edge, field: &[u8]) -> Result<Decision, Refusal> {
 fn admit(edge: &Edge, key: &VerifiedKey) -> Result<Decision, Reason> {
     let tables = edge.current_tables().ok_or(Reason::NotReady)?;
     let (customer, service) = (key.customer(), key.service());
-    if let Some(reason) = tables.revocations.refusal(key.fingerprint(), &edge.clock) {
+    let refusal = tables.revocations.refusal(key.fingerprint(), &edge.clock);
+    if let Some(reason) = refusal.or_else(|| edge.local_revocations.refusal(key.fingerprint(), &edge.clock)) {
         edge.usage.count_refused_key(&tables.policies, customer, service);
         return Err(reason);
     }

@@ -5,6 +5,8 @@ use crate::counts::Counts;
 use crate::journal::Journal;
 use crate::keyring::PreparedKeyring;
 use crate::load::Load;
+use crate::local_revocations::LocalRevocations;
+use crate::revocations::Revocations;
 use crate::tables::{SharedTables, Tables};
 use crate::usage::Usage;
 use std::sync::{Mutex, RwLockReadGuard};
@@ -15,6 +17,8 @@ pub struct Edge {
     pub keyring: PreparedKeyring,
     /// Policies and revocations.
     pub tables: SharedTables,
+    /// What the operator of this edge refuses beside the database.
+    pub local_revocations: LocalRevocations,
     /// What came after the files of the tables were written.
     pub journal: Journal,
     /// Counters per customer and service.
@@ -45,7 +49,19 @@ impl Edge {
         let instance = getrandom::u64()?;
         let loaded_at_s = clock.now_s();
         let (journal, counts, load) = (Journal::none(), Counts::default(), Mutex::new(None));
-        Ok(Self { keyring, tables, journal, usage, counts, clock, load, instance, loaded_at_s })
+        let local_revocations = LocalRevocations::new(Revocations::with_room_for(0));
+        Ok(Self {
+            keyring,
+            tables,
+            local_revocations,
+            journal,
+            usage,
+            counts,
+            clock,
+            load,
+            instance,
+            loaded_at_s,
+        })
     }
 
     /// The tables, if requests may be judged by them.

@@ -9,6 +9,7 @@
 //! | `authorize` | **the hot path**: credential → decision |
 //! | `credentials`, `keyring`, `revocations`, `policies`, `usage` | what it asks, in this order |
 //! | `tables` | policies and revocations behind their lock; a change in place |
+//! | `local_revocations` | keys that the operator of this edge refuses beside the database's |
 //! | `load` | a whole load: begin, parts, commit |
 //! | `journal` | what came after the tables' files were written, read again before the first request |
 //! | `commands` | `suiftly status`, `apply`, `show` |
@@ -30,6 +31,7 @@ mod haproxy;
 pub mod journal;
 pub mod keyring;
 pub mod load;
+pub mod local_revocations;
 pub mod panic_guard;
 #[cfg(feature = "panic-trigger")]
 mod panic_trigger;

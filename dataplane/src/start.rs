@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::edge::Edge;
 use crate::journal::{Followed, Journal};
 use crate::keyring::PreparedKeyring;
+use crate::local_revocations::LocalRevocations;
 use crate::policies::Policies;
 use crate::revocations::Revocations;
 use crate::settings::Settings;
@@ -56,7 +57,8 @@ pub fn start(settings: &Settings, clock: Clock) -> Result<Edge, StartError> {
     let (tables, journal) = read_tables(&settings.maps, &usage)?;
     let edge = Edge::new(keyring, SharedTables::new(tables), usage, clock)
         .map_err(|reason| StartError::new(Path::new("/dev/urandom"), reason))?;
-    Ok(Edge { journal, ..edge })
+    let local_revocations = read_local_revocations(&map("local-revocations.map"))?;
+    Ok(Edge { journal, local_revocations, ..edge })
 }
 
 fn read_keyring(path: &Path) -> Result<PreparedKeyring, StartError> {
@@ -123,6 +125,17 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
     replay(&mut followed, &mut tables, policies_at, revocations_at, usage)
         .map_err(|reason| StartError::new(&journal_path, reason))?;
     Ok((tables, Journal::followed(followed)))
+}
+
+/// The operator's own file; without it nothing is refused beside the database's.
+fn read_local_revocations(path: &Path) -> Result<LocalRevocations, StartError> {
+    let text = if path.exists() { read_text(path, MAP_LEN_MAX)? } else { String::new() };
+    let entries = map_file::read_local_revocations(&text).map_err(|error| StartError::new(path, error))?;
+    let mut set = Revocations::with_room_for(entries.len());
+    for revocation in &entries {
+        set.insert(revocation).map_err(|full| StartError::new(path, full))?;
+    }
+    Ok(LocalRevocations::new(set))
 }
 
 /// Applies the journal to the tables of the files: to each what came after its own sequence.

@@ -40,6 +40,7 @@ fn status_says_how_the_module_stands() {
         sequence: 1,
         policies: table(&status.policies.checksum),
         revocations: table(&status.revocations.checksum),
+        local_revocations: Some(TableStatus { count: 0, ..table("0000000000000000") }),
         key_groups: vec![GROUP, V0_GROUP],
         accept_v0_groups: vec![V0_GROUP],
         admitted: 1,

@@ -1,7 +1,9 @@
 //! Writes the example map files: `cargo run -p edgeformat --example example_maps -- maps`.
 #![allow(clippy::unwrap_used, reason = "a failure ends a tool for developers")]
 
-use edgeformat::map_file::{default_errors, default_services, write_plans, write_table};
+use edgeformat::map_file::{
+    default_errors, default_local_revocations, default_services, write_plans, write_table,
+};
 use edgeformat::{Plan, Policy, Revocation, StreamId};
 
 fn main() -> std::io::Result<()> {
@@ -20,6 +22,7 @@ fn main() -> std::io::Result<()> {
     let revocations = revocations.map(|line| Revocation::from_fields(line.split(' ')).unwrap());
     std::fs::write(folder.join("errors.map"), default_errors())?;
     std::fs::write(folder.join("services.map"), default_services())?;
+    std::fs::write(folder.join("local-revocations.map"), default_local_revocations())?;
     std::fs::write(folder.join("plans.map"), write_plans(plans))?;
     std::fs::write(folder.join("policies.map"), write_table(stream, 42, policies))?;
     std::fs::write(folder.join("revocations.map"), write_table(stream, 42, revocations))

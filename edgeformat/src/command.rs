@@ -5,11 +5,14 @@
 //! suiftly apply begin  <load> <stream> <sequence> <policies> <revocations>
 //! suiftly apply part   <load> <part> <checksum> <change>,<change>,…
 //! suiftly apply commit <load> <parts> <policies-checksum> <revocations-checksum>
+//! suiftly apply local-begin  <load> <revocations>
+//! suiftly apply local-part   <load> <part> <checksum> <change>,<change>,…
+//! suiftly apply local-commit <load> <parts> <revocations-checksum>
 //! ```
 //!
 //! A delta takes an edge from sequence `from` to `to`; one that it has already changes nothing. A load replaces the
 //! tables whole: begin, parts 1.., commit; nothing is visible before the commit. `checksum` is the digest of the last
-//! word. `-` stands for no changes. HAProxy splits a command at spaces into at most 64 words and drops what exceeds
+//! word. The three `local-` commands do the same with the operator's own revocations, which have no sequence. `-` stands for no changes. HAProxy splits a command at spaces into at most 64 words and drops what exceeds
 //! its buffer of 16 kB, so all changes are one word, and one command stays below [`COMMAND_LEN_MAX`].
 //! The caller checks the counts in the answer.
 
@@ -51,6 +54,31 @@ pub enum Apply {
         policies: u32,
         /// How many revocations will come.
         revocations: u32,
+    },
+    /// Starts a load that replaces the operator's own revocations.
+    LocalBegin {
+        /// A number that names this load.
+        load: u64,
+        /// How many revocations will come.
+        revocations: u32,
+    },
+    /// A part of such a load.
+    LocalPart {
+        /// Which load.
+        load: u64,
+        /// 1, 2, 3, …
+        part: u32,
+        /// Only `+r`.
+        changes: Vec<Change>,
+    },
+    /// Ends such a load.
+    LocalCommit {
+        /// Which load.
+        load: u64,
+        /// How many parts were sent.
+        parts: u32,
+        /// The checksum that the new set must have.
+        revocations_digest: u64,
     },
     /// A part of a load.
     Part {
@@ -94,6 +122,19 @@ impl Apply {
                 policies: words.number("policies")?,
                 revocations: words.number("revocations")?,
             },
+            "local-begin" => {
+                Self::LocalBegin { load: words.number("load")?, revocations: words.number("revocations")? }
+            }
+            "local-part" => Self::LocalPart {
+                load: words.number("load")?,
+                part: words.number("part")?,
+                changes: checked_changes(&mut words)?,
+            },
+            "local-commit" => Self::LocalCommit {
+                load: words.number("load")?,
+                parts: words.number("parts")?,
+                revocations_digest: hex64(words.word("revocations checksum")?)?,
+            },
             "part" => Self::Part {
                 load: words.number("load")?,
                 part: words.number("part")?,
@@ -123,6 +164,14 @@ impl Apply {
             }
             Self::Begin { load, stream, sequence, policies, revocations } => {
                 format!("begin {load} {stream} {sequence} {policies} {revocations}")
+            }
+            Self::LocalBegin { load, revocations } => format!("local-begin {load} {revocations}"),
+            Self::LocalPart { load, part, changes } => {
+                let (checksum, changes) = joined(changes);
+                format!("local-part {load} {part} {checksum:016x} {changes}")
+            }
+            Self::LocalCommit { load, parts, revocations_digest } => {
+                format!("local-commit {load} {parts} {revocations_digest:016x}")
             }
             Self::Part { load, part, changes } => {
                 let (checksum, changes) = joined(changes);

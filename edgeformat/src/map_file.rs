@@ -285,6 +285,39 @@ pub fn default_errors() -> String {
     text
 }
 
+/// The most lines of `local-revocations.map`: for emergencies at one edge, not for what belongs into the database.
+pub const LOCAL_REVOCATIONS_MAX: u32 = 100_000;
+
+/// Reads `local-revocations.map`: a fingerprint a line, each once; or a whole line as in `revocations.map`.
+pub fn read_local_revocations(text: &str) -> Result<Vec<Revocation>, MapFileError> {
+    let (mut revocations, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+    for_each_line(text, 1, |line| {
+        let mut words: Vec<&str> = line.split_ascii_whitespace().collect();
+        if words.len() == 1 {
+            words.extend(["0", "revoked"]);
+        }
+        let revocation = Revocation::from_fields(words.into_iter())?;
+        if !seen.insert(revocation.fingerprint) {
+            return Err(FieldError::new("this fingerprint stands here twice"));
+        }
+        if revocations.len() >= LOCAL_REVOCATIONS_MAX as usize {
+            return Err(FieldError::new(format!(
+                "at most {LOCAL_REVOCATIONS_MAX} keys can be refused here; use `suiftly admin key revoke --file`"
+            )));
+        }
+        revocations.push(revocation);
+        Ok(())
+    })?;
+    Ok(revocations)
+}
+
+/// The text of `local-revocations.map` as it is made for a new edge.
+pub fn default_local_revocations() -> String {
+    "# Keys that this edge refuses beside those of the database: a fingerprint (16 hex digits) a line.\n\
+     # For an emergency at one edge; everywhere and for ever is `suiftly admin key revoke`.\n"
+        .to_owned()
+}
+
 /// The text of `services.map` as it is made for a new edge.
 pub fn default_services() -> String {
     let mut text = String::from(

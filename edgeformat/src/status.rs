@@ -27,6 +27,9 @@ pub struct Status {
     pub policies: TableStatus,
     /// The revocation table.
     pub revocations: TableStatus,
+    /// What the operator of this edge refuses beside it; none from a module that knows no such table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_revocations: Option<TableStatus>,
     /// Master key groups of the keyring.
     pub key_groups: Vec<u8>,
     /// Groups whose version 0 keys are accepted.

@@ -3,8 +3,8 @@
 
 use apikey::{CustomerId, Fingerprint, Service};
 use edgeformat::map_file::{
-    MapFileError, default_errors, default_services, read_errors, read_plans, read_services, read_table,
-    write_plans, write_table,
+    MapFileError, default_errors, default_local_revocations, default_services, read_errors,
+    read_local_revocations, read_plans, read_services, read_table, write_plans, write_table,
 };
 use edgeformat::{
     Plan, PlanNumber, Policy, PolicyKey, PolicyState, Reason, Revocation, RevocationKind, StreamId,
@@ -203,4 +203,24 @@ fn the_example_files_of_the_repository_are_valid_and_show_the_defaults() {
     .unwrap();
     assert!(revocations > 0);
     assert_eq!(Reason::all().count(), 21);
+}
+
+#[test]
+fn local_revocations_are_fingerprints_or_whole_lines_each_once() {
+    assert_eq!(read_local_revocations(&default_local_revocations()), Ok(Vec::new()));
+    let text = "# mine\n4100000112345678\n4100000212345678 1798761600 expired\n";
+    let read = read_local_revocations(text).unwrap();
+    assert_eq!(
+        read.iter().map(|r| r.text(' ')).collect::<Vec<_>>(),
+        ["4100000112345678 0 revoked", "4100000212345678 1798761600 expired"]
+    );
+    for (line, expected) in [
+        ("4100000112345678", "line 4: this fingerprint stands here twice"),
+        ("4100", "line 4: a fingerprint is"),
+        ("4100000312345678 0", "line 4: the field `kind` is missing"),
+    ] {
+        let error = read_local_revocations(&format!("{text}{line}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(read_local_revocations("4100000112345678").is_err(), "a last line that was cut off");
 }

@@ -127,6 +127,9 @@ proptest! {
             Apply::Delta { stream, from, to: from + 1, changes: changes.clone() },
             Apply::Begin { load, stream, sequence, policies, revocations },
             Apply::Part { load, part: policies, changes: changes.clone() },
+            Apply::LocalBegin { load, revocations },
+            Apply::LocalPart { load, part: policies, changes: changes.clone() },
+            Apply::LocalCommit { load, parts: policies, revocations_digest: sequence },
             Apply::Commit { load, parts: policies, policies_digest: sequence, revocations_digest: load },
         ] {
             prop_assert_eq!(Apply::parse(apply.text().split(' ')).unwrap(), apply);

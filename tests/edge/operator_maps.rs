@@ -73,6 +73,41 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line_and_nothing_changes() {
 }
 
 #[test]
+fn a_key_in_the_operators_own_list_is_refused_here_until_it_is_taken_out() {
+    let mut stack = Stack::start();
+    let customer = stack.customer(1, "seal", "enterprise");
+    let (key, fingerprint) = stack.key(customer, "seal");
+    let (other, _) = stack.key(customer, "seal");
+    let line = format!("X-API-Key: {key}");
+    let before = std::fs::read_to_string(map(&stack, "local-revocations.map")).unwrap();
+    let write = |text: &str| std::fs::write(map(&stack, "local-revocations.map"), text).unwrap();
+    write(&format!("{before}{fingerprint}\n"));
+    within_a_second("the key is refused", || stack.status_with(&key) == 401);
+    assert_eq!(stack.get(&[&line]).code(), "revoked");
+    assert_eq!(stack.status_with(&other), 200);
+    // A file that cannot be used changes nothing.
+    write(&format!("{before}{fingerprint}\nnonsense\n"));
+    let problems = || stack.json("edge status")["edges"][0]["map_problems"].clone();
+    within_a_second("the refusal", || !problems().as_array().unwrap().is_empty());
+    assert!(problems()[0].as_str().unwrap().contains("local-revocations.map: line 4: "), "{}", problems());
+    assert_eq!(stack.status_with(&key), 401);
+    let (fits, text) = stack.check_config();
+    assert!(!fits && text.contains("local-revocations.map: line 4: "), "{text}");
+    write(&format!("{before}{fingerprint} 0 revoked\n"));
+    within_a_second("it is good again", || problems().as_array().unwrap().is_empty());
+    // Read at every load, with the control plane down, too.
+    stack.reload();
+    assert_eq!(stack.get(&[&line]).code(), "revoked");
+    stack.stop_child("serve");
+    stack.reload();
+    assert_eq!(stack.get(&[&line]).code(), "revoked");
+    stack.start_child("serve");
+    stack.wait_until_ready();
+    std::fs::write(map(&stack, "local-revocations.map"), &before).unwrap();
+    within_a_second("the key is good again", || stack.status_with(&key) == 200);
+}
+
+#[test]
 fn what_an_operator_sets_at_run_time_stays() {
     let stack = Stack::start();
     let customer = stack.customer(1, "seal", "enterprise");

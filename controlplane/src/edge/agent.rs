@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Database, DbError};
 use crate::edge::board::Board;
+use crate::edge::local_revocations::LocalRevocations;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
 use crate::edge::operator_maps::OperatorMaps;
@@ -54,6 +55,7 @@ pub struct Agent {
     drafting: Option<JoinHandle<Option<Result<Drafts, MapFileIoError>>>>,
     pusher: Pusher,
     operator_maps: OperatorMaps,
+    local_revocations: LocalRevocations,
     /// What is wrong with them.
     map_problems: Vec<String>,
     scans: Receiver<Mirror>,
@@ -80,6 +82,7 @@ impl Agent {
         files.make_durable(&mirror, 0)?;
         let maps = config.state.maps();
         let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
+        let local_revocations = LocalRevocations::new(&maps, clock.clone());
         let operator_maps = OperatorMaps::new(&maps, socket.clone(), clock.clone());
         let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
         board.publish(0, |state| {
@@ -95,6 +98,7 @@ impl Agent {
             drafting: None,
             pusher,
             operator_maps,
+            local_revocations,
             map_problems: Vec::new(),
             scans,
             board,
@@ -128,6 +132,7 @@ impl Agent {
         self.files.make_durable(&self.mirror, self.generation)?;
         let workers = self.pusher.bring_every_worker_in_step(&self.mirror, counts)?;
         self.map_problems = self.operator_maps.look(&workers);
+        self.map_problems.extend(self.local_revocations.look(&self.pusher));
         Ok(workers)
     }
 

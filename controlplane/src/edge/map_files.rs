@@ -8,6 +8,7 @@
 
 use crate::db::stream::Position;
 use crate::edge::journal_file::JournalFile;
+use crate::edge::local_revocations;
 use crate::edge::mirror::Mirror;
 use edgeformat::map_file::{self, Entry};
 use edgeformat::{Change, Policy, Revocation, journal};
@@ -103,7 +104,8 @@ impl MapFiles {
             None => self.write_all(mirror, generation)?,
         }
         self.write_if_missing(SERVICES, map_file::default_services)?;
-        self.write_if_missing(ERRORS, map_file::default_errors)
+        self.write_if_missing(ERRORS, map_file::default_errors)?;
+        self.write_if_missing(local_revocations::FILE, map_file::default_local_revocations)
     }
 
     /// The changes that the files lack; none where these are not known, or no journal is there to take them.

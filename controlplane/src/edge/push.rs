@@ -8,7 +8,7 @@ use crate::edge::workers::{Workers, parse_show_proc};
 use crate::random::{self, NoRandom};
 use edgeformat::command::{Apply, parts_of};
 use edgeformat::status::{Applied, Status, refused};
-use edgeformat::{Change, StreamId};
+use edgeformat::{Change, Revocation, StreamId, TableDigest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -289,6 +289,31 @@ impl Pusher {
         };
         let applied = self.apply(pid, &commit, deadline)?;
         confirm_sequence(pid, applied, position.sequence)
+    }
+
+    /// Replaces the operator's own revocations in a worker.
+    ///
+    /// # Errors
+    /// [`PushError`]; the worker then has what it had before.
+    pub fn load_local_revocations(
+        &self,
+        pid: u32,
+        revocations: &[Revocation],
+        digest: TableDigest,
+        deadline: Instant,
+    ) -> Result<(), PushError> {
+        let load = random::nonzero_u64()? >> 11;
+        let count = u32::try_from(revocations.len()).unwrap_or(u32::MAX);
+        self.apply(pid, &Apply::LocalBegin { load, revocations: count }, deadline)?;
+        let mut parts = 0;
+        for changes in parts_of(revocations.iter().copied().map(Change::SetRevocation)) {
+            parts += 1;
+            let sent = changes.len();
+            let applied = self.apply(pid, &Apply::LocalPart { load, part: parts, changes }, deadline)?;
+            confirm_count(pid, applied, sent)?;
+        }
+        self.apply(pid, &Apply::LocalCommit { load, parts, revocations_digest: digest.get() }, deadline)?;
+        Ok(())
     }
 
     fn apply(&self, pid: u32, apply: &Apply, deadline: Instant) -> Result<Confirmed, PushError> {

@@ -1,9 +1,9 @@
 //! Wakes the agent as soon as an operator's file has changed. Without it the agent finds out at its next tick.
 
 use crate::edge::board::Board;
-use crate::edge::operator_maps::FILES;
+use crate::edge::{local_revocations, operator_maps};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Watches the folder for as long as it is held.
@@ -34,6 +34,7 @@ pub fn watch(maps: &Path, board: Arc<Board>) -> Option<MapWatcher> {
 }
 
 fn is_about_an_operators_file(event: &Event) -> bool {
-    let named = |path: &std::path::PathBuf| FILES.iter().any(|name| path.file_name() == Some(name.as_ref()));
+    let is_operators = |name: &str| operator_maps::FILES.contains(&name) || name == local_revocations::FILE;
+    let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_operators);
     !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(named)
 }

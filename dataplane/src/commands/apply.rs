@@ -29,6 +29,11 @@ fn carry_out(edge: &Edge, apply: Apply) -> Applied {
         Apply::Delta { stream, from, to, changes } => {
             edge.tables.apply_delta(stream, from, to, &changes, &edge.usage)
         }
+        Apply::LocalBegin { load, revocations } => edge.local_revocations.begin(load, revocations),
+        Apply::LocalPart { load, part, changes } => edge.local_revocations.part(load, part, &changes),
+        Apply::LocalCommit { load, parts, revocations_digest } => {
+            edge.local_revocations.commit(load, parts, revocations_digest)
+        }
         Apply::Begin { load, stream, sequence, policies, revocations } => {
             load::begin(edge, Announced { load, stream, sequence, policies, revocations })
         }

@@ -33,6 +33,8 @@ fn status(edge: &Edge, lua: &str) -> Status {
         }
     };
     drop(tables);
+    let (count, digest, room) = edge.local_revocations.status();
+    let local_revocations = Some(table(count, digest, room));
     let problem =
         if readable { problem } else { Some("a command panicked earlier; reload HAProxy".to_owned()) };
     Status {
@@ -46,6 +48,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
         sequence,
         policies,
         revocations,
+        local_revocations,
         key_groups: edge.keyring.groups(),
         accept_v0_groups: edge.keyring.accept_v0_groups(),
         admitted: edge.usage.admitted_in_all(),
