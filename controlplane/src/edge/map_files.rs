@@ -348,3 +348,101 @@ pub(in crate::edge) fn rename_into_place(draft: &Path, path: &Path) -> std::io::
         _ => File::open(".")?.sync_all(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::changes::feed::Snapshot;
+    use edgeformat::StreamId;
+    use edgeformat::journal::Reader;
+
+    const STREAM: StreamId = StreamId::from_u64(7);
+
+    fn empty() -> Mirror {
+        Mirror::from_snapshot(Snapshot {
+            position: Position { stream: STREAM, sequence: 0 },
+            plans: Vec::new(),
+            policies: Vec::new(),
+            revocations: Vec::new(),
+            recent: Vec::new(),
+        })
+    }
+
+    fn revoke(mirror: &mut Mirror, count: u64) {
+        let from = mirror.position().sequence;
+        let change = |n: u64| format!("+r:{:016X}:0:revoked", 0x4100_0001_0000_0000 + n).parse().unwrap();
+        mirror.advance((from + 1..=from + count).map(|n| (n, change(n))).collect());
+    }
+
+    /// The tables as a starting HAProxy puts them together: the fingerprints, and up to where.
+    fn read_back(folder: &Path) -> (usize, u64) {
+        let mut found = std::collections::BTreeSet::new();
+        let text = std::fs::read_to_string(folder.join(REVOCATIONS)).unwrap();
+        let header = map_file::read_table::<Revocation>(&text, |revocation| {
+            found.insert(revocation.fingerprint);
+            Ok(())
+        })
+        .unwrap();
+        assert!(header.has_journal);
+        let mut reader = Reader::default();
+        let journal = std::fs::read(folder.join(JOURNAL)).unwrap();
+        reader
+            .read(&journal, |batch| {
+                for change in batch.changes {
+                    if let Change::SetRevocation(revocation) = change {
+                        found.insert(revocation.fingerprint);
+                    }
+                }
+            })
+            .unwrap();
+        assert!(reader.header().unwrap().after <= header.sequence, "changes are missing between the two");
+        assert_eq!(reader.offset(), journal.len() as u64);
+        (found.len(), reader.end())
+    }
+
+    #[test]
+    fn a_long_journal_becomes_short_and_nothing_is_missing_before_during_and_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut mirror, mut files) = (empty(), MapFiles::new(folder.path().to_owned()));
+        files.make_durable(&mirror, 0).unwrap();
+        assert!(!files.wants_drafts());
+        for _ in 0..3 {
+            revoke(&mut mirror, 15_000);
+            files.make_durable(&mirror, 0).unwrap();
+        }
+        assert_eq!(read_back(folder.path()), (45_000, 45_000));
+        assert!(files.wants_drafts(), "more than 1 MiB");
+        let drafts = write_drafts(folder.path(), &mirror, 0).unwrap();
+        // Changes go on while the drafts are written.
+        revoke(&mut mirror, 10);
+        files.make_durable(&mirror, 0).unwrap();
+        assert_eq!(read_back(folder.path()), (45_010, 45_010));
+        files.adopt(&drafts).unwrap();
+        assert_eq!(read_back(folder.path()), (45_010, 45_010));
+        // What came before the mark before the last one has gone from the journal; the next time all of it has.
+        revoke(&mut mirror, 1);
+        files.make_durable(&mirror, 0).unwrap();
+        files.wants_drafts();
+        files.wants_drafts();
+        files.adopt(&write_drafts(folder.path(), &mirror, 0).unwrap()).unwrap();
+        assert_eq!(read_back(folder.path()), (45_011, 45_011));
+        assert!(std::fs::metadata(folder.path().join(JOURNAL)).unwrap().len() < 200);
+        // The agent takes none of its own writes for somebody else's.
+        assert!(!files.somebody_was_here().unwrap());
+    }
+
+    #[test]
+    fn drafts_of_a_mirror_that_was_replaced_are_not_adopted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut mirror, mut files) = (empty(), MapFiles::new(folder.path().to_owned()));
+        revoke(&mut mirror, 5);
+        files.make_durable(&mirror, 0).unwrap();
+        let drafts = write_drafts(folder.path(), &mirror, 0).unwrap();
+        let mut other = empty();
+        revoke(&mut other, 2);
+        files.make_durable(&other, 1).unwrap();
+        files.adopt(&drafts).unwrap();
+        assert_eq!(read_back(folder.path()), (2, 2));
+    }
+}
