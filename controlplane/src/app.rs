@@ -1,18 +1,26 @@
-//! `suiftly serve` put together: what starts in which order, and how it ends.
+//! `suiftly serve` and `suiftly agent` put together: what starts in which order, and how it ends.
 
-use crate::changes::listener;
+use crate::changes::{feed, listener};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig};
 use crate::db::{Database, DbError};
+use crate::domain::edges;
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
-use crate::edge::control_socket::{ControlSocket, ControlSocketError, StateLock};
-use crate::edge::{scanner, watcher};
+use crate::edge::control_plane::{ConnectionError, ControlPlane};
+use crate::edge::control_socket::{Answerer, ControlSocket, ControlSocketError, StateLock};
+use crate::edge::mirror::Mirror;
+use crate::edge::report::AgentReport;
+use crate::edge::source::DatabaseSource;
+use crate::edge::{files_back, follower, reporter, roster, scanner, watcher};
 use crate::http;
+use crate::http::tls::CertificateError;
 use crate::keyring::{self, KeyringFileError};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +29,10 @@ use std::time::Duration;
 const AGENT_STOP_LIMIT: Duration = Duration::from_millis(2_500);
 const AGENT_STOP_LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Why `suiftly serve` did not start, or ended.
+/// The least time between two reports of the edge on this machine: each is a write to the database.
+const OWN_REPORT_GAP: Duration = Duration::from_millis(250);
+
+/// Why `suiftly serve` or `suiftly agent` did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The state folder cannot be made.
@@ -39,6 +50,12 @@ pub enum ServeError {
     /// The state folder is taken, or the socket cannot be made.
     #[error(transparent)]
     ControlSocket(#[from] ControlSocketError),
+    /// The control plane cannot be asked with these settings.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The API's certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The operating system gave no thread.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
@@ -59,55 +76,201 @@ pub enum ServeError {
     AgentEnded,
 }
 
+/// What `suiftly serve` runs beside the API.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Serving {
+    /// The agent of the HAProxy on this machine.
+    WithEdge,
+    /// Nothing: every edge is on another machine and has an agent alone.
+    WithoutEdge,
+}
+
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
+pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), ServeError> {
     make_folder(&config.state.folder, 0o700)?;
     let lock = StateLock::take(&config.state.serve_lock())?;
     // Read now, so that a keyring that cannot be used is found now and not at the first key.
     let keyring = keyring::load_or_make(&config.keyring)?;
-    let database = Database::open(&config.database)?;
-    make_folder(&config.state.maps(), 0o750)?;
-
-    let board = Arc::new(Board::new(clock.clone()));
-    let scanner = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
-    let agent = Agent::start(database, config, Arc::clone(&board), scanner.scans, clock.clone())?;
-    let _watcher = watcher::watch(&config.state.maps(), Arc::clone(&board));
-    let control_socket =
-        ControlSocket::serve(config.state.control_socket(), &lock, Arc::clone(&board), clock.clone())?;
-    let address = std::net::SocketAddr::new(config.api.listen, config.api.port);
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the API answers other machines in clear text; put a proxy with TLS in front of it");
-    }
-    let state = http::State { board: Arc::clone(&board), clock, database: config.database.clone() };
-    let server = http::Bound::bind(address, state).map_err(|source| ServeError::Http { address, source })?;
+    let mut database = Database::open(&config.database)?;
+    let board = Arc::new(match serving {
+        Serving::WithEdge => Board::new(clock.clone(), &config.edge.id),
+        Serving::WithoutEdge => Board::without_edge(clock.clone()),
+    });
+    roster::read(&mut database, &board)?;
+    let scans = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
+    let mut watcher = None;
+    let agent = match serving {
+        Serving::WithoutEdge => None,
+        Serving::WithEdge => {
+            make_folder(&config.state.maps(), 0o750)?;
+            let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
+            let source = Box::new(DatabaseSource(database));
+            let agent = Agent::start(source, mirror, config, Arc::clone(&board), scans, clock.clone())?;
+            watcher = Some(watcher::watch(&config.state.maps(), Arc::clone(&board)));
+            Some(agent)
+        }
+    };
+    let answerer = Answerer { board: Arc::clone(&board), database: Some(config.database.clone()) };
+    let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
+    let state = http::State::new(Arc::clone(&board), clock.clone(), Some(config.database.clone()));
+    let (server, address) = bind(config, state)?;
     if let DatabaseConfig::Postgres(url) = &config.database {
         let woken = Arc::clone(&board);
         listener::start(url.clone(), board.stopping_flag(), move || woken.wake())
             .map_err(ServeError::Thread)?;
     }
-    let agent = std::thread::Builder::new()
-        .name("edge-agent".to_owned())
-        .spawn(move || agent.run())
-        .map_err(ServeError::Thread)?;
+    roster::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
+    if agent.is_some() {
+        let sink = own_reports_into(config.database.clone(), config.edge.id.clone(), clock.clone());
+        reporter::start(Arc::clone(&board), clock, OWN_REPORT_GAP, sink).map_err(ServeError::Thread)?;
+    }
+    let agent = agent.map(spawn).transpose()?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         api = %address,
         edge.port = config.edge.port,
+        edge = board.local().unwrap_or("none"),
         state = %config.state.folder.display(),
         database = %config.database,
         key_groups = keyring.groups.len(),
         "suiftly serves"
     );
     drop(keyring);
-
-    let ended = server.run_until_stopped(|| agent.is_finished());
-    board.stop();
+    let ended = run_until_stopped(server, address, &board, agent.as_ref());
     drop(control_socket);
+    drop(watcher);
+    ended
+}
+
+/// What the agent alone is told.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// Where the control plane is: `https://host:port`.
+    pub control_plane: String,
+    /// The file with the edge's token, mode 0600.
+    pub token_file: PathBuf,
+    /// The certificate of the authority to believe; none for the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `suiftly agent`: keeps the HAProxy on this machine in step with a control plane on another one, until SIGINT or SIGTERM.
+///
+/// It begins with what its own files say, and so needs the control plane only for what is new.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Result<(), ServeError> {
+    let control_plane =
+        ControlPlane::new(&settings.control_plane, &settings.token_file, settings.ca_file.as_deref())?;
+    let control_plane = Arc::new(control_plane);
+    make_folder(&config.state.folder, 0o700)?;
+    let lock = StateLock::take(&config.state.serve_lock())?;
+    let maps = config.state.maps();
+    make_folder(&maps, 0o750)?;
+    let known = files_back::read(&maps).unwrap_or_else(|error| {
+        tracing::warn!(error = chain_of(&error), "the map files are of no use; everything is asked for");
+        None
+    });
+    let board = Arc::new(Board::new(clock.clone(), &config.edge.id));
+    let position = known.as_ref().map(Mirror::position);
+    let source = follower::start(Arc::clone(&control_plane), position, Arc::clone(&board))
+        .map_err(ServeError::Thread)?;
+    let answerer = Answerer { board: Arc::clone(&board), database: None };
+    let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
+    let state = http::State::new(Arc::clone(&board), clock.clone(), None);
+    let (server, address) = bind(config, state)?;
+    let scans = scanner::start_on_files(maps.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
+    let sink =
+        Box::new(move |report: &AgentReport| control_plane.report(report).map_err(|error| chain_of(&error)));
+    reporter::start(Arc::clone(&board), clock.clone(), Duration::ZERO, sink).map_err(ServeError::Thread)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        control_plane = settings.control_plane,
+        state = %config.state.folder.display(),
+        known = known.is_some(),
+        "the agent runs"
+    );
+    let (config, agent_board) = (config.clone(), Arc::clone(&board));
+    let agent = std::thread::Builder::new().name("edge-agent".to_owned()).spawn(move || {
+        // The API answers meanwhile, and can be stopped.
+        let first = known.or_else(|| source.first_snapshot(&agent_board).map(Mirror::from_snapshot));
+        let Some(mirror) = first else { return };
+        let _watcher = watcher::watch(&config.state.maps(), Arc::clone(&agent_board));
+        let stopping = agent_board.stopping_flag();
+        match Agent::start(Box::new(source), mirror, &config, agent_board, scans, clock) {
+            Ok(agent) => agent.run(),
+            Err(error) if !stopping.load(Ordering::Relaxed) => {
+                tracing::error!(error = chain_of(&error), "the agent could not begin");
+            }
+            Err(_) => {}
+        }
+    });
+    let agent = agent.map_err(ServeError::Thread)?;
+    let ended = run_until_stopped(server, address, &board, Some(&agent));
+    drop(control_socket);
+    ended
+}
+
+fn bind(config: &Config, state: http::State) -> Result<(http::Bound, SocketAddr), ServeError> {
+    let address = SocketAddr::new(config.api.listen, config.api.port);
+    let tls = config.api.certificate.as_deref().map(http::tls::server_config).transpose()?;
+    if !address.ip().is_loopback() && tls.is_none() {
+        tracing::warn!(
+            %address,
+            "the API answers other machines in clear text; set SUIFTLY_API_CERT, or put a proxy with TLS in front of it"
+        );
+    }
+    let bound =
+        http::Bound::bind(address, state, tls).map_err(|source| ServeError::Http { address, source })?;
+    Ok((bound, address))
+}
+
+fn spawn(agent: Agent) -> Result<JoinHandle<()>, ServeError> {
+    std::thread::Builder::new()
+        .name("edge-agent".to_owned())
+        .spawn(move || agent.run())
+        .map_err(ServeError::Thread)
+}
+
+/// Leaves word of the edge on this machine where other copies of `suiftly serve` read it.
+fn own_reports_into(config: DatabaseConfig, edge: String, clock: Clock) -> reporter::Sink {
+    let started_ms = clock.now_ms();
+    Box::new(move |said| {
+        let text = serde_json::to_string(said).map_err(|error| error.to_string())?;
+        let tell = || -> Result<bool, DbError> {
+            let mut database = Database::open_again(&config)?;
+            // Whoever wrote under this name since we began, and was not we, lives.
+            let other = edges::find(&mut database, &edge)?.filter(|row| {
+                let instance = row.report.as_deref().and_then(reporter::instance_of);
+                row.has_token
+                    || row.seen_at_ms.is_some_and(|seen_ms| seen_ms > started_ms)
+                        && instance.is_some_and(|instance| instance != said.instance)
+            });
+            edges::take_own_report(&mut database, &edge, &text, clock.now_ms()).map(|()| other.is_none())
+        };
+        match tell() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!(
+                "the edge id `{edge}` is used by another edge, too; give this `suiftly serve` its own with SUIFTLY_EDGE_ID"
+            )),
+            Err(error) => Err(chain_of(&error)),
+        }
+    })
+}
+
+fn run_until_stopped(
+    server: http::Bound,
+    address: SocketAddr,
+    board: &Board,
+    agent: Option<&JoinHandle<()>>,
+) -> Result<(), ServeError> {
+    let ended = server.run_until_stopped(|| agent.is_some_and(JoinHandle::is_finished));
+    board.stop();
     let agent_ended_by_itself = matches!(ended, Ok(http::Ended::ByCaller));
-    wait_for_agent(&agent);
+    agent.inspect(|agent| wait_for_agent(agent));
     ended.map_err(|source| ServeError::Http { address, source })?;
     if agent_ended_by_itself { Err(ServeError::AgentEnded) } else { Ok(()) }
 }

@@ -3,3 +3,4 @@
 pub mod feed;
 pub mod listener;
 pub mod record;
+pub mod transfer;

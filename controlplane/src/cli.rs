@@ -4,9 +4,11 @@
 //! one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
 
 pub mod admin_customer;
+pub mod admin_edge;
 pub mod admin_key;
 pub mod admin_service;
 pub mod admin_token;
+pub mod agent;
 pub mod confirm;
 pub mod demo_upstream;
 pub mod doctor;
@@ -45,7 +47,12 @@ struct Arguments {
 enum Command {
     /// Run the API and the agent that keeps the edge up to date, until SIGINT or SIGTERM
     #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly serve")]
-    Serve,
+    Serve(serve::ServeArguments),
+    /// Run only the agent of an edge whose control plane is on another machine, until SIGINT or SIGTERM
+    #[command(
+        after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly agent --control-plane https://control.example.com:8081 \\\n    --token-file /etc/suiftly/edge-token --ca-file /etc/suiftly/control-plane.pem"
+    )]
+    Agent(agent::AgentArguments),
     /// Change what customers have, on the database
     #[command(
         subcommand,
@@ -90,6 +97,9 @@ enum Admin {
     /// Tokens for the operators' paths of the API
     #[command(subcommand, after_help = "Example:\n  suiftly admin token create --name on-call")]
     Token(admin_token::TokenCommand),
+    /// Edges on other machines, and their tokens
+    #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
+    Edge(admin_edge::EdgeCommand),
 }
 
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
@@ -123,13 +133,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
 
 fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Failure> {
     match command {
-        Command::Serve => serve::run(config, clock),
+        Command::Serve(arguments) => serve::run(arguments, config, clock),
+        Command::Agent(arguments) => agent::run(&arguments, config, clock),
         Command::Doctor(arguments) => doctor::run(arguments, config, &clock),
         Command::DemoUpstream(arguments) => demo_upstream::run(&arguments),
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
+        Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
     }

@@ -53,11 +53,16 @@ pub struct ApiConfig {
     pub listen: IpAddr,
     /// `SUIFTLY_API_PORT`, default 8081.
     pub port: u16,
+    /// `SUIFTLY_API_CERT`, default none: a PEM file with the certificate's chain and its key. With it the API speaks TLS only.
+    pub certificate: Option<PathBuf>,
 }
 
 /// The edge on this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EdgeConfig {
+    /// `SUIFTLY_EDGE_ID`, default `local`: the name of the edge beside `suiftly serve`. Copies of it on one database have
+    /// each their own.
+    pub id: String,
     /// `SUIFTLY_EDGE_PORT`, default 8080: where callers reach HAProxy.
     pub port: u16,
     /// `SUIFTLY_MODULES`, default `$SUIFTLY_STATE/modules`: where HAProxy finds the module.
@@ -92,8 +97,10 @@ impl Config {
                 })?,
             },
             port: port(variables, "SUIFTLY_API_PORT", 8081)?,
+            certificate: text(variables, "SUIFTLY_API_CERT").map(PathBuf::from),
         };
         let edge = EdgeConfig {
+            id: edge_id(variables)?,
             port: port(variables, "SUIFTLY_EDGE_PORT", 8080)?,
             modules: text(variables, "SUIFTLY_MODULES")
                 .map_or_else(|| state.folder.join("modules"), PathBuf::from),
@@ -134,6 +141,15 @@ impl StateConfig {
 
 fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn edge_id(variables: &Variables) -> Result<String, ConfigError> {
+    let id = text(variables, "SUIFTLY_EDGE_ID").unwrap_or(crate::edge::LOCAL_EDGE);
+    if crate::domain::token::is_name(id) {
+        return Ok(id.to_owned());
+    }
+    let reason = format!("`{id}` is no edge's name; use 1 to 64 letters, digits and -_.@");
+    Err(ConfigError { variable: "SUIFTLY_EDGE_ID", reason })
 }
 
 fn port(variables: &Variables, name: &'static str, default: u16) -> Result<u16, ConfigError> {
@@ -223,6 +239,7 @@ mod tests {
             ("SUIFTLY_EDGE_PORT", "70000"),
             ("SUIFTLY_API_LISTEN", "localhost"),
             ("SUIFTLY_ACCEPT_V0", "yes"),
+            ("SUIFTLY_EDGE_ID", "fra 1"),
         ] {
             assert_eq!(config(&[(name, value)]).unwrap_err().variable, name);
         }

@@ -1,11 +1,13 @@
 //! The rules: what may happen, each in one write transaction. No HTTP, no SQL, no sockets.
 
 pub mod customers;
+pub mod edges;
 pub mod keys;
 pub mod operator_tokens;
 pub mod policy;
 pub mod revocations;
 pub mod services;
+pub mod token;
 mod wallet;
 mod words;
 

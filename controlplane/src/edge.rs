@@ -9,9 +9,12 @@
 pub mod agent;
 pub mod board;
 pub mod control_client;
+pub mod control_plane;
 pub mod control_protocol;
 pub mod control_socket;
 pub mod expected;
+pub mod files_back;
+pub mod follower;
 mod journal_file;
 pub mod local_revocations;
 pub mod map_files;
@@ -21,10 +24,13 @@ pub mod operator_maps;
 pub mod plan_map;
 pub mod push;
 pub mod report;
+pub mod reporter;
+pub mod roster;
 pub mod runtime_socket;
 pub mod scanner;
+pub mod source;
 pub mod watcher;
 pub mod workers;
 
-/// The name of the edge on this machine, in answers.
+/// The name of the edge on this machine where `SUIFTLY_EDGE_ID` names none.
 pub const LOCAL_EDGE: &str = "local";

@@ -1,9 +1,12 @@
 //! The HTTP server of the control plane.
 
+pub mod bearer;
+pub mod edge_api;
 pub mod health;
 pub mod metrics;
 pub mod operator;
 pub mod router;
+pub mod tls;
 
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
@@ -15,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 /// Worker threads: health checks and metrics need no more.
 const THREADS: usize = 2;
@@ -23,15 +27,27 @@ const SHUTDOWN_LIMIT_S: u64 = 2;
 /// How often it is looked whether the caller has ended.
 const CALLER_LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How many edges are sent everything at once.
+const SNAPSHOTS_MAX: usize = 2;
+
 /// What every handler may use.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// What the agent has achieved.
+    /// What the agents have achieved.
     pub board: Arc<Board>,
     /// The time.
     pub clock: Clock,
-    /// The database, for the question whether it answers.
-    pub database: DatabaseConfig,
+    /// The database; none in an agent alone, which answers only how it stands.
+    pub database: Option<DatabaseConfig>,
+    /// How many more edges may be sent everything now.
+    pub snapshots: Arc<Semaphore>,
+}
+
+impl State {
+    /// A state of a server that has just begun.
+    pub fn new(board: Arc<Board>, clock: Clock, database: Option<DatabaseConfig>) -> Self {
+        Self { board, clock, database, snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)) }
+    }
 }
 
 /// Why the server ended.
@@ -45,27 +61,36 @@ pub enum Ended {
 
 /// A server whose address is taken.
 pub struct Bound {
+    board: Arc<Board>,
     runtime: actix_web::rt::SystemRunner,
     server: Server,
 }
 
 impl Bound {
-    /// Takes the address. Nothing is answered before [`Self::run_until_stopped`].
+    /// Takes the address, in clear text or with TLS. Nothing is answered before [`Self::run_until_stopped`].
     ///
     /// # Errors
     /// The address cannot be had.
-    pub fn bind(address: SocketAddr, state: State) -> std::io::Result<Self> {
+    pub fn bind(
+        address: SocketAddr,
+        state: State,
+        tls: Option<rustls::ServerConfig>,
+    ) -> std::io::Result<Self> {
+        let board = Arc::clone(&state.board);
         let runtime = System::new();
         let server = runtime.block_on(async move {
             let data = web::Data::new(state);
             let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(router::routes))
                 .workers(THREADS)
                 .disable_signals()
-                .shutdown_timeout(SHUTDOWN_LIMIT_S)
-                .bind(address)?;
+                .shutdown_timeout(SHUTDOWN_LIMIT_S);
+            let server = match tls {
+                None => server.bind(address)?,
+                Some(tls) => server.bind_rustls_0_23(address, tls)?,
+            };
             Ok::<_, std::io::Error>(server.run())
         })?;
-        Ok(Self { runtime, server })
+        Ok(Self { board, runtime, server })
     }
 
     /// Answers until SIGINT, SIGTERM, or until `caller_has_ended`.
@@ -73,7 +98,7 @@ impl Bound {
     /// # Errors
     /// Signals cannot be received, or the server broke.
     pub fn run_until_stopped(self, caller_has_ended: impl Fn() -> bool) -> std::io::Result<Ended> {
-        let Self { runtime, server } = self;
+        let Self { board, runtime, server } = self;
         runtime.block_on(async move {
             let (mut interrupt, mut terminate) =
                 (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -87,6 +112,8 @@ impl Bound {
                     _ = look.tick() => if caller_has_ended() { break Ended::ByCaller },
                 }
             };
+            // The polls of edges end now, and do not hold up the end.
+            board.end_polls();
             handle.stop(true).await;
             running.await.map_err(std::io::Error::other)??;
             Ok(ended)

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::WWW_AUTHENTICATE;
+use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 /// An error as a caller sees it: a stable word for programs, a sentence for people.
@@ -20,6 +20,10 @@ pub enum Problem {
     BadFingerprint,
     /// A query parameter is out of its range.
     BadQuery,
+    /// A report is not what an agent sends.
+    BadReport,
+    /// Too many ask for the same at once.
+    Busy,
     /// The body is too long.
     TooLarge,
     /// The body broke off.
@@ -55,6 +59,12 @@ impl Problem {
                 "A key's fingerprint is 16 hex digits of version 0 or 1",
             ),
             Self::BadQuery => (StatusCode::BAD_REQUEST, "bad_query", "A query parameter is not in its range"),
+            Self::BadReport => {
+                (StatusCode::BAD_REQUEST, "bad_report", "The report is not what an agent sends")
+            }
+            Self::Busy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many ask for this at once; ask again")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large"),
             Self::BodyBroken => (StatusCode::BAD_REQUEST, "body_broken", "The body broke off"),
             Self::Internal => {
@@ -70,6 +80,9 @@ impl Problem {
         let mut answer = HttpResponse::build(status);
         if matches!(self, Self::Unauthorized) {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        if matches!(self, Self::Busy) {
+            answer.insert_header((RETRY_AFTER, "5"));
         }
         answer.content_type("application/problem+json").body(serde_json::to_string(&body).unwrap_or_default())
     }

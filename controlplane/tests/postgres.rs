@@ -67,7 +67,11 @@ fn admin_on_another_machine_is_followed_by_every_serve_on_the_database() {
     let _serve = stack.serve();
     let log = std::fs::File::create(other.path("serve.log")).unwrap();
     let mut command = other.command("serve");
-    command.env("DATABASE_URL", &stack.database().url).stdout(std::process::Stdio::null()).stderr(log);
+    command
+        .env("DATABASE_URL", &stack.database().url)
+        .env("SUIFTLY_EDGE_ID", "other")
+        .stdout(std::process::Stdio::null())
+        .stderr(log);
     let _other_serve = harness::Running(command.spawn().unwrap());
     other.wait_until("the other serve answers", || other.get("/healthz").is_some());
     // A state folder of its own, so that no control.sock is there to be poked.

@@ -26,4 +26,5 @@ mod limits;
 mod operator_maps;
 mod random_changes;
 mod reload_and_kill;
+mod remote;
 mod tls;

@@ -3,6 +3,8 @@
 //!
 //! `SUIFTLY_TEST_SEED` repeats a failure; `SUIFTLY_TEST_OPERATIONS` is how many there are.
 
+use edgeformat::journal::Reader;
+use edgeformat::{Policy, Revocation, map_file};
 use harness::keys::{Random, mint_independently};
 use harness::{Connection, Stack};
 use std::fs::OpenOptions;
@@ -277,10 +279,22 @@ impl<'a> World<'a> {
         let journal = self.stack.state().join("maps/changes.journal");
         let at = self.stack.json("edge status")["edges"][0]["sequence"].as_u64().unwrap();
         harness::http::wait_for("the journal is put back", Duration::from_secs(5), || {
-            let mut reader = edgeformat::journal::Reader::default();
+            let mut reader = Reader::default();
             reader.read(&std::fs::read(&journal).ok()?, drop).ok()?;
             (reader.end() >= at).then_some(())
         });
+    }
+
+    /// A hand edit a moment ago is put back within 5 s, and nobody puts it back while `serve` is stopped.
+    fn wait_for_whole_files(&self) {
+        let maps = self.stack.state().join("maps");
+        let text = |name: &str| std::fs::read_to_string(maps.join(name)).ok();
+        harness::http::wait_for("the tables are put back", Duration::from_secs(5), || {
+            map_file::read_plans(&text("plans.map")?).ok()?;
+            map_file::read_table::<Policy>(&text("policies.map")?, |_| Ok(())).ok()?;
+            map_file::read_table::<Revocation>(&text("revocations.map")?, |_| Ok(())).ok()
+        });
+        self.wait_for_whole_journal();
     }
 
     /// The command may be confirmed, or be told that `serve` is gone; both are in force at the end.
@@ -325,6 +339,7 @@ impl<'a> World<'a> {
     /// Database, files and workers are equal, and every key is judged as it should be.
     fn settle(&mut self, seed: u64) {
         self.stack.wait_until_ready();
+        self.wait_for_whole_files();
         let differences = self.stack.json("edge diff");
         assert_eq!(differences, serde_json::json!({"differences": []}), "{}", self.tale(seed));
         let worker = self.stack.runtime_json("suiftly status");

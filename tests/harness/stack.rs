@@ -47,6 +47,8 @@ pub struct Stack {
     settings: BTreeMap<String, String>,
     /// Another configuration than the repository's.
     config: Option<PathBuf>,
+    /// What runs as `serve`: the control plane, or an agent alone.
+    serve: Vec<String>,
     children: BTreeMap<&'static str, Child>,
 }
 
@@ -77,6 +79,38 @@ impl Stack {
         stack
     }
 
+    /// A control plane without an edge: every edge is a stack of its own, from [`Self::edge_of`].
+    pub fn control_plane(settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(settings);
+        stack.serve.push("--without-edge".to_owned());
+        stack.start_child("serve");
+        stack.wait_until_healthy();
+        stack
+    }
+
+    /// An edge on what could be another machine: its own state folder, ports, HAProxy and `suiftly agent`, and a copy of the
+    /// control plane's keyring, as its operator brings it there.
+    pub fn edge_of(control: &Self, name: &str) -> Self {
+        let mut stack = Self::prepare(&[]);
+        let token = control.json(&format!("admin edge add --name {name}"))["token"].clone();
+        let token_file = stack.state().join("token");
+        std::fs::write(&token_file, token.as_str().unwrap()).unwrap();
+        std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // Takes the mode with it.
+        std::fs::copy(control.state().join("keyring.toml"), stack.state().join("keyring.toml")).unwrap();
+        let url = format!("http://127.0.0.1:{}", control.api.number());
+        let token_file = token_file.display().to_string();
+        stack.serve =
+            ["agent", "--control-plane", &url, "--token-file", &token_file].map(str::to_owned).into();
+        stack.start_child("upstream");
+        stack.start_child("serve");
+        let journal = stack.state().join("maps/changes.journal");
+        wait_for("the first snapshot", Duration::from_secs(10), || journal.exists().then_some(()));
+        stack.start_child("haproxy");
+        stack.wait_until_ready();
+        stack
+    }
+
     fn prepare(settings: &[(&str, &str)]) -> Self {
         // Short: a unix socket's path has at most 107 bytes.
         let state = tempfile::Builder::new().prefix("st").rand_bytes(5).tempdir_in("/tmp").unwrap();
@@ -84,8 +118,8 @@ impl Stack {
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let [edge, api, stats, upstream] = [(); 4].map(|()| Port::take());
-        let stack =
-            Self { state, edge, api, stats, upstream, settings, config: None, children: BTreeMap::new() };
+        let (serve, children) = (vec!["serve".to_owned()], BTreeMap::new());
+        let stack = Self { state, edge, api, stats, upstream, settings, config: None, serve, children };
         std::fs::create_dir_all(stack.state().join("modules")).unwrap();
         stack.put_modules("modules");
         stack
@@ -117,7 +151,7 @@ impl Stack {
     pub fn start_child(&mut self, name: &'static str) {
         let mut command = match name {
             "haproxy" => self.haproxy(&["-W"]),
-            "serve" => self.suiftly(&["serve"]),
+            "serve" => self.suiftly(&self.serve.iter().map(String::as_str).collect::<Vec<_>>()),
             "upstream" => self.suiftly(&["demo-upstream", "--port", &self.upstream.number().to_string()]),
             other => panic!("no child {other}"),
         };

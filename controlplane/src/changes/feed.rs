@@ -4,7 +4,7 @@ use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
 use crate::db::{DbError, ReadTx, change_log, plans, revocations, services, stream};
 use crate::domain::policy_of;
-use edgeformat::{Plan, Policy, Revocation};
+use edgeformat::{Change, Plan, Policy, Revocation};
 
 /// The most changes that are read one by one; who lacks more reads a snapshot, which is faster then.
 pub const CHANGES_MAX: u32 = 20_000;
@@ -33,25 +33,78 @@ pub struct Snapshot {
     pub recent: Vec<Numbered>,
 }
 
+impl Snapshot {
+    /// Nothing, at this moment.
+    pub const fn empty(position: Position) -> Self {
+        Self {
+            position,
+            plans: Vec::new(),
+            policies: Vec::new(),
+            revocations: Vec::new(),
+            recent: Vec::new(),
+        }
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> u64 {
+        (self.plans.len() + self.policies.len() + self.revocations.len()) as u64
+    }
+
+    /// Whether it has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every entry as the change that sets it: plans before the policies that name them.
+    pub fn into_changes(self) -> impl Iterator<Item = Change> {
+        let plans = self.plans.into_iter().map(Change::SetPlan);
+        let policies = self.policies.into_iter().map(Change::SetPolicy);
+        let revocations = self.revocations.into_iter().map(Change::SetRevocation);
+        plans.chain(policies).chain(revocations)
+    }
+
+    /// Adds what a change sets; `false` for one that takes something away, which is nothing in a snapshot.
+    pub fn take(&mut self, change: Change) -> bool {
+        match change {
+            Change::SetPlan(plan) => self.plans.push(plan),
+            Change::SetPolicy(policy) => self.policies.push(policy),
+            Change::SetRevocation(revocation) => self.revocations.push(revocation),
+            Change::RemovePlan(_) | Change::RemovePolicy(_) | Change::RemoveRevocation(_) => return false,
+        }
+        true
+    }
+}
+
 /// What comes after `known`.
 ///
 /// # Errors
 /// [`DbError`], also where the log has a gap.
 pub fn after(tx: &mut ReadTx<'_>, known: Position) -> Result<Feed, DbError> {
+    match changes_after(tx, known)? {
+        Some(changes) => Ok(Feed::Changes(changes)),
+        None => snapshot(tx).map(Feed::Snapshot),
+    }
+}
+
+/// Exactly the changes after `known`; `None` where only a snapshot helps.
+///
+/// # Errors
+/// [`DbError`], also where the log has a gap.
+pub fn changes_after(tx: &mut ReadTx<'_>, known: Position) -> Result<Option<Vec<Numbered>>, DbError> {
     let now = stream::position(tx)?;
     let lacking = now.sequence.checked_sub(known.sequence);
     let Some(lacking) =
         lacking.filter(|lacking| now.stream == known.stream && *lacking <= u64::from(CHANGES_MAX))
     else {
-        return snapshot(tx).map(Feed::Snapshot);
+        return Ok(None);
     };
     if lacking == 0 {
-        return Ok(Feed::Changes(Vec::new()));
+        return Ok(Some(Vec::new()));
     }
     let changes = change_log::after(tx, known.sequence, CHANGES_MAX)?;
     let expected = known.sequence + 1..=now.sequence;
     if changes.iter().map(|(sequence, _)| *sequence).eq(expected) {
-        Ok(Feed::Changes(changes))
+        Ok(Some(changes))
     } else {
         let detail = format!("changes {} to {} are not all there", known.sequence + 1, now.sequence);
         Err(DbError::Unexpected { table: "change_log", detail })

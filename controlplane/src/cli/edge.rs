@@ -40,8 +40,11 @@ pub enum EdgeCommand {
 }
 
 /// How long to wait.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ResyncArguments {
+    /// Which edge; all, if it is left out
+    #[arg(long, value_name = "NAME")]
+    edge: Option<String>,
     /// How long to wait for the edges, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     wait_limit: u64,
@@ -55,7 +58,7 @@ pub fn run(command: &EdgeCommand, config: &Config, clock: &Clock) -> Result<Repl
     match command {
         EdgeCommand::Status => status(config),
         EdgeCommand::Diff => diff(config),
-        EdgeCommand::Resync(arguments) => resync(config, Duration::from_secs(arguments.wait_limit)),
+        EdgeCommand::Resync(arguments) => resync(config, arguments),
         EdgeCommand::Show { customer } => show(*customer, config, clock),
     }
 }
@@ -92,6 +95,9 @@ fn edge_text(edge: &EdgeReport) -> String {
         ("change", format!("{} of {} (stream {})", edge.sequence, edge.database_sequence, edge.stream)),
         ("last error", edge.last_error.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
+    if edge.heard_seconds_ago > 0 {
+        text.push_str(&lines(&[("heard", format!("{} s ago", edge.heard_seconds_ago))]));
+    }
     for problem in &edge.map_problems {
         text.push_str(&format!("refused: {problem}\n"));
     }
@@ -174,8 +180,9 @@ struct Resynced {
     edges: Vec<crate::edge::control_protocol::EdgeAnswer>,
 }
 
-fn resync(config: &Config, limit: Duration) -> Result<Reply, Failure> {
-    let edges = control_client::resync(&config.state.control_socket(), limit)
+fn resync(config: &Config, arguments: &ResyncArguments) -> Result<Reply, Failure> {
+    let limit = Duration::from_secs(arguments.wait_limit);
+    let edges = control_client::resync(&config.state.control_socket(), arguments.edge.as_deref(), limit)
         .map_err(|why| Failure::new(Exit::Other, why))?;
     let applied = edges.iter().all(|edge| edge.applied);
     let line = |edge: &crate::edge::control_protocol::EdgeAnswer| match &edge.detail {

@@ -96,6 +96,7 @@ impl From<KeyringFileError> for Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        Self::new(Exit::Other, chain_of(&error))
+        let is_usage = matches!(error, ServeError::Connection(_) | ServeError::Certificate(_));
+        Self::new(if is_usage { Exit::Usage } else { Exit::Other }, chain_of(&error))
     }
 }

@@ -100,3 +100,15 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(services, customers);
+
+diesel::table! {
+    edges (edge) {
+        edge -> Text,
+        token_sha256 -> Nullable<Text>,
+        created_at_ms -> BigInt,
+        removed_at_ms -> Nullable<BigInt>,
+        resyncs -> BigInt,
+        seen_at_ms -> Nullable<BigInt>,
+        report -> Nullable<Text>,
+    }
+}

@@ -146,6 +146,18 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 revoked_at_ms: Some(BIG)
             }
         ),
+        round_trip!(
+            c,
+            edges {
+                edge: "fra1",
+                token_sha256: Some("cd".repeat(32)),
+                created_at_ms: BIG,
+                removed_at_ms: Some(BIG),
+                resyncs: BIG,
+                seen_at_ms: Some(BIG),
+                report: Some("x".repeat(65_536)),
+            }
+        ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");

@@ -3,50 +3,18 @@
 use crate::db::operator_tokens::{self, OperatorTokenRow};
 use crate::db::{Database, DbError};
 use crate::domain::DomainError;
-use crate::random;
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
-use std::fmt;
-use zeroize::Zeroizing;
+use crate::domain::token::{Bearer, NAME_LEN_MAX, Token, is_name};
 
-/// How a token begins, so that a scanner for leaked secrets finds it.
-const PREFIX: &str = "suiftly_operator_";
-/// The prefix and 32 bytes in hex.
-const TOKEN_LEN: usize = PREFIX.len() + 64;
-/// The longest name, in bytes.
-const NAME_LEN_MAX: usize = 64;
+/// Operators as bearers of tokens.
+#[derive(Debug)]
+pub enum Operator {}
 
-/// The text of a token. Shown once; neither logged nor stored.
-pub struct OperatorToken(Zeroizing<String>);
-
-impl OperatorToken {
-    fn random() -> Result<Self, random::NoRandom> {
-        let bytes = Zeroizing::new(random::bytes_32()?);
-        Ok(Self(Zeroizing::new(format!("{PREFIX}{}", HEXLOWER.encode(bytes.as_slice())))))
-    }
-
-    /// A text that somebody has sent; none where it cannot be a token.
-    pub fn from_text(text: &str) -> Option<Self> {
-        let shaped = text.len() == TOKEN_LEN && text.starts_with(PREFIX);
-        shaped.then(|| Self(Zeroizing::new(text.to_owned())))
-    }
-
-    /// The text, for the one who asked for it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// What is stored and looked up: a look-up by the digest of 32 random bytes tells nothing by the time it takes.
-    fn sha256_hex(&self) -> String {
-        HEXLOWER.encode(&Sha256::digest(self.0.as_bytes()))
-    }
+impl Bearer for Operator {
+    const PREFIX: &'static str = "suiftly_operator_";
 }
 
-impl fmt::Debug for OperatorToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OperatorToken(…)")
-    }
-}
+/// The text of an operator's token.
+pub type OperatorToken = Token<Operator>;
 
 /// Makes a token that is good until a moment, and answers its text, which nobody can ask for again.
 ///
@@ -58,8 +26,7 @@ pub fn create(
     now_ms: i64,
     expires_at_ms: i64,
 ) -> Result<OperatorToken, DomainError> {
-    let is_name_char = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
-    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(is_name_char) {
+    if !is_name(name) {
         return Err(DomainError::Refused(format!(
             "a token's name has 1 to {NAME_LEN_MAX} letters, digits and -_.@"
         )));

@@ -1,15 +1,15 @@
 //! The reconciler: what should be, what is, make it so.
 //!
-//! One function, `look`, is called at start, at every signal and every second, with no input but the
-//! database and the machine. A crash at any point of it is repaired by the next call.
+//! One function, `look`, is called at start, at every signal and every second, with no input but its source (the
+//! database, or a control plane on another machine) and the machine. A crash at any point of it is repaired by the
+//! next call. With the source away it goes on keeping files and workers what they should be by all it has heard.
 //!
 //! It deliberately does not decide anything: what a customer may do is decided by [`crate::domain`] alone.
 
 use crate::app::chain_of;
-use crate::changes::feed::{self, Feed};
+use crate::changes::feed::Feed;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{Database, DbError};
 use crate::edge::board::Board;
 use crate::edge::local_revocations::LocalRevocations;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
@@ -17,6 +17,8 @@ use crate::edge::mirror::Mirror;
 use crate::edge::operator_maps::OperatorMaps;
 use crate::edge::push::{PushCounts, PushError, Pusher};
 use crate::edge::runtime_socket::MasterSocket;
+use crate::edge::scanner::{Scan, ScanOf};
+use crate::edge::source::{Source, SourceError};
 use crate::edge::workers::Workers;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,9 +34,9 @@ const TICK_WHILE_BEHIND: Duration = Duration::from_millis(200);
 /// Why a look did not end with every worker in step.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
-    /// The database could not be read.
+    /// There is no word of what should be; files and workers are what they should be by the last one.
     #[error(transparent)]
-    Db(#[from] DbError),
+    Source(#[from] SourceError),
     /// A map file could not be made; nothing was pushed.
     #[error(transparent)]
     MapFile(#[from] MapFileIoError),
@@ -45,7 +47,7 @@ pub enum LookError {
 
 /// Keeps the files and the workers of this machine in step with the database.
 pub struct Agent {
-    database: Database,
+    source: Box<dyn Source>,
     mirror: Mirror,
     /// Another number whenever the mirror was replaced and did not only take in changes.
     generation: u64,
@@ -58,26 +60,28 @@ pub struct Agent {
     local_revocations: LocalRevocations,
     /// What is wrong with them.
     map_problems: Vec<String>,
-    scans: Receiver<Mirror>,
+    scans: Receiver<Scan>,
     board: Arc<Board>,
     clock: Clock,
+    /// How many requests to load everything anew the look that runs fulfils.
+    resyncs: Option<u64>,
     /// The error that was logged last, so that an HAProxy that is down fills no log.
     logged_error: Option<String>,
 }
 
 impl Agent {
-    /// Reads the database and writes the map files. HAProxy can start after this.
+    /// Writes the map files as `mirror` says, which `source` goes on from. HAProxy can start after this.
     ///
     /// # Errors
-    /// [`LookError::Db`] or [`LookError::MapFile`].
+    /// [`LookError::MapFile`].
     pub fn start(
-        mut database: Database,
+        source: Box<dyn Source>,
+        mirror: Mirror,
         config: &Config,
         board: Arc<Board>,
-        scans: Receiver<Mirror>,
+        scans: Receiver<Scan>,
         clock: Clock,
     ) -> Result<Self, LookError> {
-        let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
         let mut files = MapFiles::new(config.state.maps());
         files.make_durable(&mirror, 0)?;
         let maps = config.state.maps();
@@ -90,7 +94,7 @@ impl Agent {
             state.last_error = Some("HAProxy was not looked at yet".to_owned());
         });
         Ok(Self {
-            database,
+            source,
             mirror,
             generation: 0,
             maps,
@@ -103,6 +107,7 @@ impl Agent {
             scans,
             board,
             clock,
+            resyncs: None,
             logged_error: None,
         })
     }
@@ -120,33 +125,35 @@ impl Agent {
         }
     }
 
-    /// The one function: database → mirror → files → every worker. The order is the promise: what is not on
+    /// The one function: source → mirror → files → every worker. The order is the promise: what is not on
     /// disk is not pushed.
     fn look(&mut self, counts: &mut PushCounts) -> Result<Workers, LookError> {
-        if self.board.take_resync() {
-            self.begin_anew()?;
-        }
-        self.follow_the_database()?;
+        let (resync, resyncs) = self.board.take_resync();
+        self.resyncs = resyncs;
+        let followed = if resync { self.begin_anew() } else { self.follow_the_source() };
+        self.source.compare(&self.mirror);
         self.take_in_a_scan(counts);
         self.adopt_drafts()?;
         self.files.make_durable(&self.mirror, self.generation)?;
         let workers = self.pusher.bring_every_worker_in_step(&self.mirror, counts)?;
         self.map_problems = self.operator_maps.look(&workers);
         self.map_problems.extend(self.local_revocations.look(&self.pusher));
+        followed?;
         Ok(workers)
     }
 
-    /// Everything from the database, into new files, into every worker.
-    fn begin_anew(&mut self) -> Result<(), DbError> {
-        self.mirror = Mirror::from_snapshot(self.database.read(feed::snapshot)?);
+    /// Everything from the source, or what is known if it has nothing now, into new files, into every worker.
+    fn begin_anew(&mut self) -> Result<(), SourceError> {
         self.generation += 1;
         self.pusher.distrust_everyone();
+        if let Some(snapshot) = self.source.anew()? {
+            self.mirror = Mirror::from_snapshot(snapshot);
+        }
         Ok(())
     }
 
-    fn follow_the_database(&mut self) -> Result<(), DbError> {
-        let known = self.mirror.position();
-        match self.database.read(|tx| feed::after(tx, known))? {
+    fn follow_the_source(&mut self) -> Result<(), SourceError> {
+        match self.source.after(self.mirror.position())? {
             Feed::Changes(changes) if changes.is_empty() => {}
             Feed::Changes(changes) => {
                 self.mirror.advance(changes);
@@ -159,22 +166,30 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes a scan of the whole database, if one is there: repairs the mirror where it differs, and has the
-    /// tables' files written from the scan if the journal has become long.
+    /// Takes a scan, if one is there: repairs what differs, and has the tables' files written from the scan if the journal
+    /// has become long.
     fn take_in_a_scan(&mut self, counts: &mut PushCounts) {
-        let Ok(mut scan) = self.scans.try_recv() else { return };
+        let Ok(Scan { mirror: mut scan, of }) = self.scans.try_recv() else { return };
         // Changes that came after the scan; where they are no longer held, the next scan will do.
         scan.advance(self.mirror.changes_after(scan.position().sequence).unwrap_or_default());
         let is_same_moment = scan.position() == self.mirror.position();
         if let Some(difference) = self.mirror.difference(&scan).filter(|_| is_same_moment) {
+            let what = match of {
+                ScanOf::Database => {
+                    "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
+                }
+                ScanOf::Files => "the map files are not what was written into them; they are written anew",
+            };
             tracing::error!(
                 plans = difference.plans,
                 policies = difference.policies,
                 revocations = difference.revocations,
                 sequence = scan.position().sequence,
-                "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
+                "{what}"
             );
-            self.mirror = scan;
+            if matches!(of, ScanOf::Database) {
+                self.mirror = scan;
+            }
             self.generation += 1;
             counts.repairs += 1;
         } else {
@@ -213,6 +228,7 @@ impl Agent {
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
         let map_problems = self.map_problems.clone();
+        let resyncs = self.resyncs;
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
             state.database = Some(position);
@@ -229,6 +245,7 @@ impl Agent {
                     state.listed = workers;
                     state.in_step_since_ms.get_or_insert(now_ms);
                     state.behind_since_ms = None;
+                    state.resyncs_done = resyncs.unwrap_or(state.resyncs_done);
                 }
                 Err(_) => {
                     state.workers = 0;

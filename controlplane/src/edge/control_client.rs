@@ -2,7 +2,7 @@
 
 use crate::db::stream::Position;
 use crate::edge::LOCAL_EDGE;
-use crate::edge::control_protocol::{Answer, EdgeAnswer, LINE_LEN_MAX, Question};
+use crate::edge::control_protocol::{ANSWER_LEN_MAX, Answer, EdgeAnswer, Question};
 use crate::edge::report::EdgeReport;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -60,13 +60,14 @@ pub fn edges(socket: &Path) -> Result<Vec<EdgeReport>, String> {
     }
 }
 
-/// Has everything written and loaded anew, and waits until every edge has confirmed, or the limit has passed.
+/// Has one edge or all write and load everything anew, and waits until every edge has confirmed, or the limit has passed.
 ///
 /// # Errors
 /// Why there is no answer, for a person.
-pub fn resync(socket: &Path, limit: Duration) -> Result<Vec<EdgeAnswer>, String> {
+pub fn resync(socket: &Path, edge: Option<&str>, limit: Duration) -> Result<Vec<EdgeAnswer>, String> {
     let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    match put(socket, &Question::Resync { resync: true, limit_ms }, limit + ANSWER_SLACK) {
+    let question = Question::Resync { resync: true, limit_ms, edge: edge.map(str::to_owned) };
+    match put(socket, &question, limit + ANSWER_SLACK) {
         Ok(Answer::Waited { edges, .. }) => Ok(edges),
         other => Err(no_answer(socket, other)),
     }
@@ -105,7 +106,7 @@ fn put(socket: &Path, question: &Question, limit: Duration) -> std::io::Result<A
     text.push('\n');
     connection.write_all(text.as_bytes())?;
     let mut line = String::new();
-    BufReader::new(connection.take(LINE_LEN_MAX)).read_line(&mut line)?;
+    BufReader::new(connection.take(ANSWER_LEN_MAX)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
 

@@ -6,7 +6,7 @@
 //! {"applied":true,"sequence":12,"edges":[{"edge":"local","applied":true,"sequence":12,"detail":null}]}
 //! {"edges":true}
 //! {"edges":[{"edge":"local","in_step":true,…}]}
-//! {"resync":true,"limit_ms":60000}
+//! {"resync":true,"limit_ms":60000,"edge":"fra1"}
 //! {"applied":true,"sequence":12,"edges":[…]}
 //! {"ping":true}
 //! {"pong":true}
@@ -15,8 +15,10 @@
 use crate::edge::report::EdgeReport;
 use serde::{Deserialize, Serialize};
 
-/// The longest line in either direction, in bytes.
+/// The longest question, in bytes.
 pub const LINE_LEN_MAX: u64 = 64 * 1024;
+/// The longest answer, in bytes: some thousand edges.
+pub const ANSWER_LEN_MAX: u64 = 8 * 1024 * 1024;
 /// The longest wait that can be asked for, in milliseconds.
 pub const WAIT_LIMIT_MAX_MS: u64 = 600_000;
 
@@ -45,6 +47,9 @@ pub enum Question {
         resync: bool,
         /// How long to wait, in milliseconds.
         limit_ms: u64,
+        /// Which edge; left out, all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edge: Option<String>,
     },
     /// Is anybody there?
     Ping {

@@ -1,13 +1,15 @@
-//! `control.sock`, served by `suiftly serve`: other processes on this machine wake the agent and wait for the
+//! `control.sock`, served by `suiftly serve` and `suiftly agent`: other processes on this machine wake the agent and wait for the
 //! edge here.
 //!
 //! Its file mode (0600, in a folder of mode 0700) is its protection.
 
-use crate::clock::Clock;
-use crate::edge::LOCAL_EDGE;
-use crate::edge::board::{Board, Waited};
+use crate::app::chain_of;
+use crate::config::DatabaseConfig;
+use crate::db::Database;
+use crate::domain::edges;
+use crate::edge::board::{Board, Waited, WaitedEdge};
 use crate::edge::control_protocol::{Answer, EdgeAnswer, LINE_LEN_MAX, Question, WAIT_LIMIT_MAX_MS};
-use crate::edge::report::EdgeReport;
+use crate::edge::roster;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -78,19 +80,14 @@ impl<'l> ControlSocket<'l> {
     ///
     /// # Errors
     /// [`ControlSocketError`].
-    pub fn serve(
-        path: PathBuf,
-        lock: &'l StateLock,
-        board: Arc<Board>,
-        clock: Clock,
-    ) -> Result<Self, ControlSocketError> {
+    pub fn serve(path: PathBuf, lock: &'l StateLock, answerer: Answerer) -> Result<Self, ControlSocketError> {
         // The lock says so already, unless the folder lies on a file system without locks.
         if UnixStream::connect(&path).is_ok() {
             return Err(ControlSocketError::InUse(path));
         }
         let make = |error| ControlSocketError::Make(path.clone(), error);
         let listener = bind_private(&path).map_err(make)?;
-        let accept = move || accept_all(&listener, &board, &clock);
+        let accept = move || accept_all(&listener, &answerer);
         std::thread::Builder::new().name("control-socket".to_owned()).spawn(accept).map_err(make)?;
         Ok(Self { path, _lock: lock })
     }
@@ -119,7 +116,7 @@ fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Runs until the process ends: it holds nothing that needs an orderly end.
-fn accept_all(listener: &UnixListener, board: &Arc<Board>, clock: &Clock) {
+fn accept_all(listener: &UnixListener, answerer: &Answerer) {
     let connected = Arc::new(AtomicUsize::new(0));
     for connection in listener.incoming() {
         let Ok(connection) = connection else {
@@ -132,9 +129,9 @@ fn accept_all(listener: &UnixListener, board: &Arc<Board>, clock: &Clock) {
             continue;
         }
         connected.fetch_add(1, Ordering::SeqCst);
-        let (board, counter, clock) = (Arc::clone(board), Arc::clone(&connected), clock.clone());
+        let (answerer, counter) = (answerer.clone(), Arc::clone(&connected));
         let answer = move || {
-            if let Err(error) = answer_one(&connection, &board, &clock) {
+            if let Err(error) = answer_one(&connection, &answerer) {
                 tracing::debug!(%error, "a connection to the control socket broke");
             }
             counter.fetch_sub(1, Ordering::SeqCst);
@@ -145,13 +142,13 @@ fn accept_all(listener: &UnixListener, board: &Arc<Board>, clock: &Clock) {
     }
 }
 
-fn answer_one(connection: &UnixStream, board: &Board, clock: &Clock) -> std::io::Result<()> {
+fn answer_one(connection: &UnixStream, answerer: &Answerer) -> std::io::Result<()> {
     connection.set_read_timeout(Some(IO_LIMIT))?;
     connection.set_write_timeout(Some(IO_LIMIT))?;
     let mut line = String::new();
     BufReader::new(connection.take(LINE_LEN_MAX)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
-        Ok(question) => answer_to(question, board, clock),
+        Ok(question) => answerer.answer_to(question),
         Err(error) => Answer::Error { error: format!("the question cannot be read: {error}") },
     };
     let mut text = serde_json::to_string(&answer)?;
@@ -159,28 +156,69 @@ fn answer_one(connection: &UnixStream, board: &Board, clock: &Clock) -> std::io:
     (&*connection).write_all(text.as_bytes())
 }
 
-fn answer_to(question: Question, board: &Board, clock: &Clock) -> Answer {
-    match question {
-        Question::Ping { .. } => Answer::Pong { pong: true },
-        Question::Edges { .. } => {
-            Answer::Edges { edges: vec![EdgeReport::of(LOCAL_EDGE, &board.state(), clock.now_ms())] }
+/// What the answers are made of.
+#[derive(Clone, Debug)]
+pub struct Answerer {
+    /// How the edges stand.
+    pub board: Arc<Board>,
+    /// Where other edges are asked for something; none where there is no database.
+    pub database: Option<DatabaseConfig>,
+}
+
+impl Answerer {
+    fn answer_to(&self, question: Question) -> Answer {
+        match question {
+            Question::Ping { .. } => Answer::Pong { pong: true },
+            Question::Edges { .. } => Answer::Edges { edges: self.board.edges() },
+            Question::Resync { limit_ms, edge, .. } => match self.ask_for_resync(edge.as_deref()) {
+                Ok(()) => waited(self.board.wait_for(None, 0, limit(limit_ms))),
+                Err(error) => Answer::Error { error },
+            },
+            Question::Wait { wait_for_sequence, limit_ms, stream } => {
+                let stream = match stream.map(|stream| stream.parse()).transpose() {
+                    Ok(stream) => stream,
+                    Err(error) => return Answer::Error { error: format!("`stream`: {error}") },
+                };
+                waited(self.board.wait_for(stream, wait_for_sequence, limit(limit_ms)))
+            }
         }
-        Question::Resync { limit_ms, .. } => {
-            board.ask_for_resync();
-            waited(board.wait_for(None, 0, Duration::from_millis(limit_ms.min(WAIT_LIMIT_MAX_MS))))
+    }
+
+    /// The edge on this machine is asked here, the others through their table.
+    fn ask_for_resync(&self, edge: Option<&str>) -> Result<(), String> {
+        let is_local = edge.is_none_or(|edge| self.board.local() == Some(edge));
+        if let Some(config) = &self.database {
+            let asked = Database::open_again(config).and_then(|mut database| {
+                let known = edges::ask_for_resync(&mut database, edge, self.board.local())?;
+                roster::read(&mut database, &self.board).map(|()| known)
+            });
+            let is_known = asked.map_err(|error| chain_of(&error))?;
+            if !is_known && !is_local {
+                return Err("there is no such edge; `suiftly edge status` names them".to_owned());
+            }
+        } else if !is_local {
+            return Err(
+                "only the edge on this machine is known here; ask where `suiftly serve` runs".to_owned()
+            );
         }
-        Question::Wait { wait_for_sequence, limit_ms, stream } => {
-            let stream = match stream.map(|stream| stream.parse()).transpose() {
-                Ok(stream) => stream,
-                Err(error) => return Answer::Error { error: format!("`stream`: {error}") },
-            };
-            let limit = Duration::from_millis(limit_ms.min(WAIT_LIMIT_MAX_MS));
-            waited(board.wait_for(stream, wait_for_sequence, limit))
+        if is_local {
+            self.board.ask_for_resync();
         }
+        Ok(())
     }
 }
 
-fn waited(Waited { applied, sequence, detail }: Waited) -> Answer {
-    let edge = EdgeAnswer { edge: LOCAL_EDGE.to_owned(), applied, sequence, detail };
-    Answer::Waited { applied, sequence, edges: vec![edge] }
+fn limit(limit_ms: u64) -> Duration {
+    Duration::from_millis(limit_ms.min(WAIT_LIMIT_MAX_MS))
+}
+
+fn waited(waited: Waited) -> Answer {
+    let sequence = waited.sequence();
+    let edge = |edge: WaitedEdge| EdgeAnswer {
+        edge: edge.edge,
+        applied: edge.applied,
+        sequence: edge.sequence,
+        detail: edge.detail,
+    };
+    Answer::Waited { applied: waited.applied, sequence, edges: waited.edges.into_iter().map(edge).collect() }
 }

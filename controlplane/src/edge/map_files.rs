@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 /// Read by HAProxy's group, written by nobody else.
 const MODE: u32 = 0o640;
 
-const POLICIES: &str = "policies.map";
-const REVOCATIONS: &str = "revocations.map";
-const PLANS: &str = "plans.map";
+pub(in crate::edge) const POLICIES: &str = "policies.map";
+pub(in crate::edge) const REVOCATIONS: &str = "revocations.map";
+pub(in crate::edge) const PLANS: &str = "plans.map";
 const SERVICES: &str = "services.map";
 const ERRORS: &str = "errors.map";
-const JOURNAL: &str = journal::FILE;
+pub(in crate::edge) const JOURNAL: &str = journal::FILE;
 
 /// How long the journal may become before the tables are written whole: some 30,000 changes, which a starting
 /// HAProxy reads in a few milliseconds.

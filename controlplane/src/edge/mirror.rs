@@ -35,7 +35,7 @@ pub struct Difference {
 
 impl Mirror {
     /// The tables of a snapshot.
-    pub fn from_snapshot(snapshot: Snapshot) -> Self {
+    pub fn from_snapshot(mut snapshot: Snapshot) -> Self {
         let mut mirror = Self {
             position: snapshot.position,
             plans: BTreeMap::new(),
@@ -43,12 +43,9 @@ impl Mirror {
             revocations: BTreeMap::new(),
             policies_digest: TableDigest::default(),
             revocations_digest: TableDigest::default(),
-            recent: snapshot.recent.into(),
+            recent: std::mem::take(&mut snapshot.recent).into(),
         };
-        let plans = snapshot.plans.into_iter().map(Change::SetPlan);
-        let policies = snapshot.policies.into_iter().map(Change::SetPolicy);
-        let revocations = snapshot.revocations.into_iter().map(Change::SetRevocation);
-        for change in plans.chain(policies).chain(revocations) {
+        for change in snapshot.into_changes() {
             mirror.apply(change);
         }
         mirror

@@ -5,6 +5,20 @@ use edgeformat::status::{Status, TableStatus};
 use serde::{Deserialize, Serialize};
 
 const MS_PER_S: i64 = 1_000;
+/// For how long an edge may say nothing before it counts as cut off: three of its reports.
+const SILENCE_MAX_MS: i64 = 15_000;
+
+/// What an agent tells of its edge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentReport {
+    /// How the edge stands.
+    pub report: EdgeReport,
+    /// How many of the times that it was asked to load everything anew it has done so.
+    pub resyncs_done: u64,
+    /// Which process says it: random, 16 hex digits.
+    #[serde(default)]
+    pub instance: String,
+}
 
 /// One edge.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -27,6 +41,9 @@ pub struct EdgeReport {
     pub last_error: Option<String>,
     /// Operators' map files that are refused, with line and reason.
     pub map_problems: Vec<String>,
+    /// How long ago it was heard, in seconds; 0 for the edge on this machine.
+    #[serde(default)]
+    pub heard_seconds_ago: i64,
 }
 
 /// One worker of HAProxy.
@@ -74,11 +91,34 @@ impl EdgeReport {
             in_step: state.in_step_since_ms.is_some(),
             lag_seconds: state.behind_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S),
             stream: state.database.map_or_else(String::new, |at| at.stream.to_string()),
-            sequence: state.confirmed.map_or(0, |at| at.sequence),
+            // A number of another history would say nothing.
+            sequence: match (state.confirmed, state.database) {
+                (Some(at), Some(now)) if at.stream == now.stream => at.sequence,
+                _ => 0,
+            },
             database_sequence: state.database.map_or(0, |at| at.sequence),
             workers: state.statuses.iter().map(worker).collect(),
             last_error: state.last_error.clone(),
             map_problems: state.map_problems.clone(),
+            heard_seconds_ago: 0,
         }
+    }
+
+    /// The same from another machine, heard a while ago. Who has not been heard for long may be running on with what it
+    /// has, and nobody knows with what.
+    pub fn heard_of(self, edge: &str, seen_at_ms: i64, now_ms: i64) -> Self {
+        let silent_ms = (now_ms - seen_at_ms).max(0);
+        let mut report = Self { edge: edge.to_owned(), heard_seconds_ago: silent_ms / MS_PER_S, ..self };
+        if silent_ms > SILENCE_MAX_MS {
+            report.in_step = false;
+            report.lag_seconds += report.heard_seconds_ago;
+            report.last_error = Some(format!(
+                "it has said nothing for {} s; if it is gone for good: suiftly admin edge remove --name {edge}",
+                report.heard_seconds_ago
+            ));
+        } else if !report.in_step {
+            report.lag_seconds += report.heard_seconds_ago;
+        }
+        report
     }
 }

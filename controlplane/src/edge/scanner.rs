@@ -1,16 +1,19 @@
-//! A second look at the database, apart from the change log: every minute everything is read anew, so that a
-//! row which was changed without a change-log entry does not stay unknown to the edge.
+//! A second look, apart from the change log: every minute everything is read anew, so that a row which was changed without a
+//! change-log entry does not stay unknown to the edges. An agent on another machine cannot read the database; it reads its
+//! own files back.
 //!
 //! It runs on a thread of its own, since reading a million rows must not delay a revocation.
 
+use crate::app::chain_of;
 use crate::changes::feed;
 use crate::config::DatabaseConfig;
 use crate::db::Database;
-use crate::edge::board::Board;
+use crate::edge::board::{Board, TableCheck};
+use crate::edge::files_back;
 use crate::edge::mirror::Mirror;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often everything is read.
@@ -18,28 +21,68 @@ const SCAN_EVERY: Duration = Duration::from_secs(60);
 /// How often the thread looks whether it should end.
 const STOP_LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The scanner's thread.
+/// What was read.
 #[derive(Debug)]
-pub struct Scanner {
-    /// The scans; at most one waits.
-    pub scans: Receiver<Mirror>,
-    /// The thread; it ends when the board says so.
-    pub thread: JoinHandle<()>,
+pub struct Scan {
+    /// The tables.
+    pub mirror: Mirror,
+    /// From where.
+    pub of: ScanOf,
 }
 
-/// Starts the scanner.
+/// Where a scan was read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScanOf {
+    /// The database: what it holds is right.
+    Database,
+    /// The map files of this machine: what was written into them is right.
+    Files,
+}
+
+/// Scans the database. At most one scan waits.
 ///
 /// # Errors
 /// The operating system gave no thread.
-pub fn start(database: DatabaseConfig, board: Arc<Board>) -> std::io::Result<Scanner> {
-    let (sender, scans) = sync_channel(1);
-    let thread = std::thread::Builder::new()
-        .name("edge-scanner".to_owned())
-        .spawn(move || run(&database, &board, &sender))?;
-    Ok(Scanner { scans, thread })
+pub fn start(database: DatabaseConfig, board: Arc<Board>) -> std::io::Result<Receiver<Scan>> {
+    let told = Arc::clone(&board);
+    start_scanning(board, ScanOf::Database, move || {
+        let snapshot = Database::open_again(&database).and_then(|mut database| database.read(feed::snapshot));
+        let mirror = Mirror::from_snapshot(snapshot.map_err(|error| chain_of(&error))?);
+        told.set_check(TableCheck {
+            position: mirror.position(),
+            policies: mirror.policies_digest().to_string(),
+            revocations: mirror.revocations_digest().to_string(),
+        });
+        Ok(Some(mirror))
+    })
 }
 
-fn run(database: &DatabaseConfig, board: &Board, scans: &SyncSender<Mirror>) {
+/// Scans the map files in a folder. At most one scan waits.
+///
+/// # Errors
+/// The operating system gave no thread.
+pub fn start_on_files(maps: PathBuf, board: Arc<Board>) -> std::io::Result<Receiver<Scan>> {
+    start_scanning(board, ScanOf::Files, move || files_back::read(&maps).map_err(|error| error.to_string()))
+}
+
+fn start_scanning(
+    board: Arc<Board>,
+    of: ScanOf,
+    read: impl Fn() -> Result<Option<Mirror>, String> + Send + 'static,
+) -> std::io::Result<Receiver<Scan>> {
+    let (sender, scans) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("edge-scanner".to_owned())
+        .spawn(move || run(&board, of, read, &sender))?;
+    Ok(scans)
+}
+
+fn run(
+    board: &Board,
+    of: ScanOf,
+    read: impl Fn() -> Result<Option<Mirror>, String>,
+    scans: &SyncSender<Scan>,
+) {
     let mut slept = Duration::ZERO;
     while !board.is_stopping() {
         std::thread::sleep(STOP_LOOK_EVERY);
@@ -48,17 +91,13 @@ fn run(database: &DatabaseConfig, board: &Board, scans: &SyncSender<Mirror>) {
             continue;
         }
         slept = Duration::ZERO;
-        let snapshot = Database::open_again(database).and_then(|mut database| database.read(feed::snapshot));
-        match snapshot {
-            Ok(snapshot) => match scans.try_send(Mirror::from_snapshot(snapshot)) {
-                // The one before it was not taken yet, and says the same.
-                Ok(()) | Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Disconnected(_)) => return,
+        match read() {
+            Ok(Some(mirror)) => match scans.try_send(Scan { mirror, of }) {
+                // The one before it was not taken yet, and says the same; or nobody takes any.
+                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
             },
-            Err(error) => tracing::warn!(
-                error = crate::app::chain_of(&error),
-                "the database could not be read for comparison"
-            ),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error, "a look at everything for comparison has failed"),
         }
     }
 }

@@ -1,8 +1,11 @@
-//! `/metrics`: numbers for Prometheus. Only this machine may ask; operators' tokens come with a later slice.
+//! `/metrics`: numbers for Prometheus, for this machine and for who has an operator's token.
 
 use crate::app::chain_of;
-use crate::edge::board::EdgeState;
+use crate::db::Database;
+use crate::domain::operator_tokens::{self, OperatorToken};
+use crate::edge::board::{Board, EdgeState};
 use crate::http::State;
+use crate::http::bearer::token_of;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::core::Collector;
@@ -14,10 +17,12 @@ const MS_PER_S: i64 = 1_000;
 /// `GET /metrics`.
 pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     // The peer of the connection, never a header: anybody can write a header.
-    if !request.peer_addr().is_some_and(|peer| is_this_machine(peer.ip())) {
+    if !request.peer_addr().is_some_and(|peer| is_this_machine(peer.ip()))
+        && !is_operator(&request, &state).await
+    {
         return Problem::LoopbackOnly.response();
     }
-    match render(&state.board.state(), state.clock.now_ms()) {
+    match render(&state.board, state.clock.now_ms()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(error = chain_of(&error), "metrics could not be written");
@@ -30,8 +35,20 @@ fn is_this_machine(peer: IpAddr) -> bool {
     peer.to_canonical().is_loopback()
 }
 
+async fn is_operator(request: &HttpRequest, state: &State) -> bool {
+    let token = token_of(request.headers(), OperatorToken::from_text);
+    let (Some(token), Some(config)) = (token, state.database.clone()) else { return false };
+    let now_ms = state.clock.now_ms();
+    let known = web::block(move || {
+        Database::open_again(&config)
+            .and_then(|mut database| operator_tokens::authenticate(&mut database, &token, now_ms))
+    });
+    matches!(known.await, Ok(Ok(Some(_))))
+}
+
 /// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
-fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+    let state = &board.state();
     let registry = Registry::new();
     let seconds_since =
         |since_ms: Option<i64>| since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S);
@@ -84,12 +101,30 @@ fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> 
         register(&registry, counter)?;
     }
     register_workers(&registry, state)?;
+    register_edges(&registry, board)?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(text)
+}
+
+/// How each edge stands, the ones on other machines too.
+fn register_edges(registry: &Registry, board: &Board) -> Result<(), prometheus::Error> {
+    let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["edge"]);
+    let in_step = gauge("suiftly_edges_in_step", "1 while an edge is in step and heard")?;
+    let sequence = gauge("suiftly_edges_sequence", "Last change that every worker of an edge confirmed")?;
+    let behind = gauge("suiftly_edges_behind_seconds", "How stale an edge may be; 0 while it is in step")?;
+    let heard = gauge("suiftly_edges_heard_seconds", "Seconds since an edge was heard")?;
+    for edge in board.edges() {
+        let label = [edge.edge.as_str()];
+        in_step.with_label_values(&label).set(i64::from(edge.in_step));
+        sequence.with_label_values(&label).set(as_i64(edge.sequence));
+        behind.with_label_values(&label).set(edge.lag_seconds);
+        heard.with_label_values(&label).set(edge.heard_seconds_ago);
+    }
+    [in_step, sequence, behind, heard].into_iter().try_for_each(|gauge| register(registry, gauge))
 }
 
 /// What each worker says of itself. Counts begin with the worker, so they carry its pid: a reload begins new series.
@@ -135,11 +170,13 @@ fn as_i64(number: u64) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn every_number_is_there_once() {
-        let text = String::from_utf8(render(&EdgeState::default(), 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 14, "{text}");
+        let board = Board::new(Clock::standing_at(5_000), "local");
+        let text = String::from_utf8(render(&board, 5_000).unwrap()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 18, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 

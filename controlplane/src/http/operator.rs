@@ -6,10 +6,9 @@ use crate::db::stream::Position;
 use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::domain::revocations::{RevocableFingerprint, revoke};
 use crate::domain::{DomainError, RevocationSource};
-use crate::edge::LOCAL_EDGE;
 use crate::http::State;
+use crate::http::bearer::token_of;
 use crate::problem::Problem;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::Fingerprint;
 use serde::Serialize;
@@ -26,7 +25,7 @@ struct RevokedAnswer {
     sequence: u64,
     applied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting_for: Option<Vec<&'static str>>,
+    waiting_for: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
@@ -38,7 +37,9 @@ pub async fn revoke_key(
     path: web::Path<String>,
     state: web::Data<State>,
 ) -> HttpResponse {
-    let Some(token) = token_of(request.headers()) else { return Problem::Unauthorized.response() };
+    let Some(token) = token_of(request.headers(), OperatorToken::from_text) else {
+        return Problem::Unauthorized.response();
+    };
     let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
     let done = web::block(move || revoke_and_wait(&state, &token, fingerprint)).await;
     match done {
@@ -59,7 +60,8 @@ fn revoke_and_wait(
         Problem::Internal
     };
     let now_ms = state.clock.now_ms();
-    let mut database = Database::open_again(&state.database).map_err(|error| failed(error.into()))?;
+    let config = state.database.as_ref().ok_or(Problem::NotFound)?;
+    let mut database = Database::open_again(config).map_err(|error| failed(error.into()))?;
     let operator = operator_tokens::authenticate(&mut database, token, now_ms)
         .map_err(|error| failed(error.into()))?
         .ok_or(Problem::Unauthorized)?;
@@ -73,17 +75,9 @@ fn revoke_and_wait(
         unknown: done.unknown,
         sequence,
         applied: waited.applied,
-        waiting_for: (!waited.applied).then(|| vec![LOCAL_EDGE]),
-        detail: waited.detail,
+        waiting_for: (!waited.applied).then(|| waited.waiting_for()),
+        detail: waited.detail(),
     })
-}
-
-/// The one bearer token of a request (RFC 6750), if it can be an operator's.
-fn token_of(headers: &HeaderMap) -> Option<OperatorToken> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") { OperatorToken::from_text(token.trim()) } else { None }
 }
 
 /// 16 hex digits, in either case.

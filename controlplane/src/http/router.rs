@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::{health, metrics, operator};
+use crate::http::{edge_api, health, metrics, operator};
 use crate::problem::Problem;
 use actix_web::{HttpResponse, web};
 
@@ -13,6 +13,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/api/v1/operator/keys/{fingerprint}/revoke")
                 .route(web::post().to(operator::revoke_key))
+                .default_service(web::to(method_not_allowed)),
+        )
+        .service(only_read("/api/v1/edge/changes").get(edge_api::changes))
+        .service(
+            web::resource("/api/v1/edge/report")
+                .route(web::post().to(edge_api::report))
                 .default_service(web::to(method_not_allowed)),
         )
         .default_service(web::to(not_found));

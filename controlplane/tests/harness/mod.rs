@@ -133,11 +133,20 @@ impl Stack {
 
     /// Starts `suiftly serve` and waits until it answers.
     pub(crate) fn serve(&self) -> Running {
+        self.start("serve", &[])
+    }
+
+    /// Starts `suiftly serve` or `suiftly agent` with these variables and waits until it answers.
+    pub(crate) fn start(&self, line: &str, variables: &[(&str, &str)]) -> Running {
         let log = std::fs::File::create(self.path("serve.log")).unwrap();
-        let child =
-            self.command("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let running = Running(child);
-        self.wait_until("serve answers", || self.get("/healthz").is_some_and(|(status, _)| status == 200));
+        let mut command = self.command(line);
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let running = Running(command.spawn().unwrap());
+        // Not over HTTP, which may be TLS.
+        self.wait_until("it answers", || {
+            UnixStream::connect(self.path("control.sock")).is_ok()
+                && TcpStream::connect(("127.0.0.1", self.api_port)).is_ok()
+        });
         running
     }
 

@@ -1,0 +1,217 @@
+//! Follows a control plane on another machine, on a thread of its own: asks for what comes next and hands it to the agent.
+
+use crate::app::chain_of;
+use crate::changes::feed::{Feed, Snapshot};
+use crate::changes::transfer;
+use crate::db::stream::Position;
+use crate::edge::board::{Board, TableCheck};
+use crate::edge::control_plane::ControlPlane;
+use crate::edge::mirror::Mirror;
+use crate::edge::source::{Source, SourceError};
+use crate::random;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the thread rests after a failure: the first is doubled with each further one up to the last; of each a random
+/// half is left out, so that edges that were cut off together do not all come back in the same moment.
+const REST_MIN: Duration = Duration::from_millis(200);
+const REST_MAX: Duration = Duration::from_secs(30);
+/// How often a resting thread looks whether it should stop.
+const STOP_LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What the follower and the agent know of each other.
+#[derive(Debug, Default)]
+struct Link {
+    /// Why the control plane cannot be followed now.
+    problem: Mutex<Option<String>>,
+    /// Whether everything is asked for next. Relaxed would do: it guards no other data.
+    anew: AtomicBool,
+}
+
+struct Arrived {
+    feed: Feed,
+    check: Option<TableCheck>,
+}
+
+/// The agent's end.
+pub struct RemoteSource {
+    arrived: Receiver<Arrived>,
+    link: Arc<Link>,
+    check: Option<TableCheck>,
+}
+
+/// Starts following after `known`; with nothing known everything comes first.
+///
+/// # Errors
+/// The operating system gave no thread.
+pub fn start(
+    control_plane: Arc<ControlPlane>,
+    known: Option<Position>,
+    board: Arc<Board>,
+) -> std::io::Result<RemoteSource> {
+    let link = Arc::new(Link::default());
+    // One waits while the agent is busy with the one before; the control plane is asked no faster.
+    let (sender, arrived) = sync_channel(1);
+    let follower = Follower { control_plane, board, link: Arc::clone(&link), sender };
+    std::thread::Builder::new().name("edge-follower".to_owned()).spawn(move || follower.run(known))?;
+    Ok(RemoteSource { arrived, link, check: None })
+}
+
+impl RemoteSource {
+    /// Waits for the first snapshot, for an edge that has nothing yet; none when the program stops.
+    pub fn first_snapshot(&self, board: &Board) -> Option<Snapshot> {
+        let mut logged = None;
+        while !board.is_stopping() {
+            match self.arrived.recv_timeout(STOP_LOOK_EVERY) {
+                Ok(Arrived { feed: Feed::Snapshot(snapshot), .. }) => return Some(snapshot),
+                Ok(_) => self.link.ask_anew(),
+                Err(_) => {
+                    let problem = self.link.problem();
+                    if let Some(problem) = problem.as_ref().filter(|_| problem != logged) {
+                        tracing::warn!(problem, "nothing is known yet; trying again");
+                    }
+                    logged = problem;
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Source for RemoteSource {
+    fn after(&mut self, _known: Position) -> Result<Feed, SourceError> {
+        if let Ok(arrived) = self.arrived.try_recv() {
+            self.check = arrived.check;
+            return Ok(arrived.feed);
+        }
+        match self.link.problem() {
+            Some(problem) => Err(SourceError::CutOff(problem)),
+            None => Ok(Feed::Changes(Vec::new())),
+        }
+    }
+
+    fn anew(&mut self) -> Result<Option<Snapshot>, SourceError> {
+        self.link.ask_anew();
+        Ok(None)
+    }
+
+    fn compare(&mut self, mirror: &Mirror) {
+        let Some(check) = self.check.take_if(|check| check.position == mirror.position()) else { return };
+        let (policies, revocations) =
+            (mirror.policies_digest().to_string(), mirror.revocations_digest().to_string());
+        if (check.policies, check.revocations) != (policies, revocations) {
+            tracing::error!(
+                sequence = mirror.position().sequence,
+                "the control plane has other tables at this change than the change log led to; everything is asked for anew"
+            );
+            self.link.ask_anew();
+        }
+    }
+}
+
+impl Link {
+    fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers whether it is another one than before.
+    fn set_problem(&self, problem: Option<String>) -> bool {
+        let mut held = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = *held != problem;
+        *held = problem;
+        is_other
+    }
+
+    fn ask_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Follower {
+    control_plane: Arc<ControlPlane>,
+    board: Arc<Board>,
+    link: Arc<Link>,
+    sender: SyncSender<Arrived>,
+}
+
+impl Follower {
+    fn run(self, mut known: Option<Position>) {
+        let (mut failures, mut resyncs) = (0, None);
+        while !self.board.is_stopping() {
+            let asked = known.filter(|_| !self.link.anew.swap(false, Ordering::Relaxed));
+            match self.control_plane.changes(asked, resyncs) {
+                Ok((about, feed)) => {
+                    failures = 0;
+                    let is_back = self.link.set_problem(None);
+                    resyncs = Some(about.resyncs);
+                    self.board.take_in_resyncs(about.resyncs);
+                    // A change is on top of what was known; before anything is known only a snapshot is of use.
+                    let from =
+                        asked.unwrap_or(Position { stream: edgeformat::StreamId::from_u64(0), sequence: 0 });
+                    let end = transfer::end_of(from, &feed);
+                    let is_empty = matches!(&feed, Feed::Changes(changes) if changes.is_empty());
+                    if is_empty && about.check.is_none() && !is_back {
+                        continue;
+                    }
+                    known = Some(end);
+                    if self.sender.send(Arrived { feed, check: about.check }).is_err() {
+                        return;
+                    }
+                    self.board.wake();
+                }
+                Err(error) => {
+                    if asked.is_none() && known.is_some() {
+                        self.link.ask_anew();
+                    }
+                    failures += 1;
+                    if self.link.set_problem(Some(chain_of(&error))) {
+                        tracing::warn!(
+                            control_plane = self.control_plane.url(),
+                            error = chain_of(&error),
+                            "cut off from the control plane; the edge goes on with what it has. Trying again"
+                        );
+                        self.board.wake();
+                    }
+                    self.rest(rest_after(failures));
+                }
+            }
+        }
+    }
+
+    fn rest(&self, pause: Duration) {
+        let mut rested = Duration::ZERO;
+        while rested < pause && !self.board.is_stopping() {
+            let step = STOP_LOOK_EVERY.min(pause - rested);
+            std::thread::sleep(step);
+            rested += step;
+        }
+    }
+}
+
+/// The pause after so many failures in a row.
+fn rest_after(failures: u32) -> Duration {
+    let doubled = REST_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    let whole = doubled.min(REST_MAX);
+    // Without randomness the whole pause is as good.
+    let Ok(random) = random::any_u32() else { return whole };
+    whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_is_bounded_and_is_not_the_same_for_all() {
+        for (failures, whole_ms) in [(1, 200), (2, 400), (5, 3_200), (9, 30_000), (u32::MAX, 30_000)] {
+            for _ in 0..50 {
+                let ms = rest_after(failures).as_millis();
+                assert!((whole_ms / 2..=whole_ms).contains(&ms), "{failures}: {ms}");
+            }
+        }
+        let some: std::collections::BTreeSet<Duration> = (0..20).map(|_| rest_after(5)).collect();
+        assert!(some.len() > 10, "{some:?}");
+    }
+}
