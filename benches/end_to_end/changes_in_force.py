@@ -1,6 +1,6 @@
 """How long a change takes to be in force, with a million revocations loaded; and what a load and a cold start cost.
 
-    scripts/bench-changes [--revocations N] [--policies N] [--times N] [--json]
+    scripts/bench-changes [--revocations N] [--policies N] [--times N] [--two-edges] [--json]
 
 For each key: made by the command line, seen to be admitted by a connection that asks without a pause, then revoked. What
 counts is the time from the first byte of the call (for the command line: from the start of its process) to the last answer
@@ -151,12 +151,12 @@ class Prober(threading.Thread):
         self.socket.close()
 
 
-def load(stack, credentials, seconds):
+def load(stack, credentials, seconds, connections=16):
     """A moderate load (each of 16 connections asks every 4 ms), so that both cores are busy and none is full."""
     script = stack.state / "load.lua"
     script.write_text((REPOSITORY / "benches/end_to_end/load.lua").read_text() + "\nfunction delay() return 4 end\n")
     return subprocess.Popen(
-        ["wrk", "-t1", "-c16", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{stack.ports['EDGE']}/",
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{stack.ports['EDGE']}/",
          "--", str(credentials)], stdout=subprocess.PIPE, text=True)
 
 
@@ -202,8 +202,12 @@ def main():
     parser.add_argument("--policies", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=200, help="revocations by API; by command line a half of it")
     parser.add_argument("--haproxy", default="haproxy")
+    parser.add_argument("--two-edges", action="store_true", help="two edges with agents, the control plane on PostgreSQL")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.two_edges:
+        import two_edges
+        return two_edges.main(given)
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="suiftly-changes-", dir=parent) as folder:
         stack = Stack(Path(folder), shutil.which(given.haproxy))

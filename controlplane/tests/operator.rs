@@ -6,6 +6,7 @@ mod harness;
 use controlplane::domain::operator_tokens;
 use harness::{Backend, Stack, on_both_databases, request};
 use serde_json::Value;
+use std::io::{Read, Write};
 
 const FINGERPRINT: &str = "4100000112345678";
 
@@ -84,6 +85,31 @@ fn with_an_edge_the_answer_says_that_it_is_in_force_and_twice_is_once() {
     let (status, body) = revoke(&stack, FINGERPRINT, &field);
     assert_eq!((status, &body["already"], &body["revoked"]), (200, &1.into(), &0.into()), "{body}");
     assert!(stack.logs().contains("on-call"), "who did it stands in the log");
+}
+
+#[test]
+fn an_answer_carries_its_sequence_and_waits_only_if_it_is_asked_to() {
+    let stack = Stack::new();
+    let _serve = stack.serve();
+    let token = token(&stack, "on-call");
+    let ask = |query: &str| {
+        let head = format!(
+            "POST /api/v1/operator/keys/{FINGERPRINT}/revoke{query} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\
+             content-length: 0\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", stack.api_port)).unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        reply.to_lowercase()
+    };
+    let start = std::time::Instant::now();
+    let reply = ask("?wait=saved");
+    assert!(start.elapsed().as_secs() < 5, "it has waited for an edge that is not there");
+    assert!(reply.starts_with("http/1.1 202") && reply.contains("\r\nx-suiftly-sequence: 1\r\n"), "{reply}");
+    for query in ["?wait=maybe", "?waits=applied"] {
+        assert!(ask(query).starts_with("http/1.1 400"), "{query}");
+    }
 }
 
 fn a_token_is_listed_without_its_text_and_can_be_revoked(backend: Backend) {

@@ -105,6 +105,9 @@ pub fn changes_after(tx: &mut ReadTx<'_>, known: Position) -> Result<Option<Vec<
     let expected = known.sequence + 1..=now.sequence;
     if changes.iter().map(|(sequence, _)| *sequence).eq(expected) {
         Ok(Some(changes))
+    } else if changes.first().is_none_or(|(first, _)| *first > known.sequence + 1) {
+        // The older ones were forgotten ([`crate::changes::compaction`]).
+        Ok(None)
     } else {
         let detail = format!("changes {} to {} are not all there", known.sequence + 1, now.sequence);
         Err(DbError::Unexpected { table: "change_log", detail })

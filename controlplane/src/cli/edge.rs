@@ -4,10 +4,10 @@ use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::edge::control_client;
 use crate::edge::report::{EdgeReport, WorkerReport};
 use crate::edge::runtime_socket::{MasterSocket, SocketError, unusable};
 use crate::edge::workers::parse_show_proc;
+use crate::edge::{LOCAL_EDGE, control_client};
 use apikey::CustomerId;
 use clap::{Args, Subcommand};
 use edgeformat::status::ShowCustomer;
@@ -140,7 +140,14 @@ struct Difference {
 fn diff(config: &Config) -> Result<Reply, Failure> {
     let expected = crate::edge::expected::read(config)?;
     let mut differences = Vec::new();
-    for edge in reports(config)? {
+    let edges = reports(config)?;
+    // Only this machine's files can be read here; the first edge is its own.
+    let own = edges.first().map_or_else(|| LOCAL_EDGE.to_owned(), |edge| edge.edge.clone());
+    let of_files = expected.differences_of_files(&config.state.maps());
+    for what in of_files.unwrap_or_else(|error| vec![error]) {
+        differences.push(Difference { edge: own.clone(), pid: None, what });
+    }
+    for edge in edges {
         if edge.stream != expected.stream {
             let what = format!("it follows stream {}, the database is {}", edge.stream, expected.stream);
             differences.push(Difference { edge: edge.edge.clone(), pid: None, what });

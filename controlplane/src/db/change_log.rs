@@ -37,3 +37,22 @@ pub fn after(tx: &mut ReadTx<'_>, sequence: u64, limit: u32) -> Result<Vec<Numbe
         })
         .collect()
 }
+
+/// Whether there is a change up to a sequence number.
+pub fn has_before(tx: &mut ReadTx<'_>, up_to: u64) -> Result<bool, DbError> {
+    let one = dsl::change_log.filter(dsl::sequence.le(column_of(up_to)));
+    let found: Option<i64> = one.select(dsl::sequence).first(tx.connection()).optional()?;
+    Ok(found.is_some())
+}
+
+/// Forgets changes up to a sequence number, at most `limit` of them, the oldest first. Answers how many.
+pub fn forget(tx: &mut WriteTx<'_>, up_to: u64, limit: u32) -> Result<usize, DbError> {
+    // Sequences have no gap, so the oldest and the limit say where to stop.
+    let oldest: Option<i64> =
+        dsl::change_log.select(diesel::dsl::min(dsl::sequence)).first(tx.connection())?;
+    let Some(oldest) = oldest else { return Ok(0) };
+    let last = column_of(up_to).min(oldest.saturating_add(i64::from(limit) - 1));
+    let forgotten =
+        diesel::delete(dsl::change_log.filter(dsl::sequence.le(last))).execute(tx.connection())?;
+    Ok(forgotten)
+}

@@ -1,6 +1,7 @@
 //! Keyring, state folder, sockets and map files: there, readable by whom they should be, and whole.
 
 use super::{Finding, Patient};
+use crate::edge::files_back;
 use edgeformat::map_file;
 use edgeformat::{Policy, Revocation};
 use std::io::ErrorKind;
@@ -78,7 +79,7 @@ fn socket(path: &Path) -> Option<Finding> {
 pub(super) fn maps(patient: &Patient<'_>) -> Vec<Finding> {
     let folder = patient.config.state.maps();
     let none = |_| Ok(());
-    vec![
+    let mut findings = vec![
         map(&folder.join("policies.map"), |text| {
             map_file::read_table::<Policy>(text, |_| Ok(()))
                 .map(|header| format!("{} policies", header.count))
@@ -96,7 +97,33 @@ pub(super) fn maps(patient: &Patient<'_>) -> Vec<Finding> {
         map(&folder.join("errors.map"), |text| {
             map_file::read_errors(text).map(|()| "every reason".to_owned())
         }),
-    ]
+    ];
+    findings.push(journal(&folder));
+    findings
+}
+
+/// Tables and journal together, as a starting HAProxy puts them together.
+fn journal(folder: &Path) -> Finding {
+    const CHECK: &str = "journal";
+    match files_back::read(folder) {
+        Ok(Some(tables)) => {
+            let at = tables.position();
+            Finding::ok(
+                CHECK,
+                format!("tables and journal lead to change {} of stream {}", at.sequence, at.stream),
+            )
+        }
+        Ok(None) => Finding::problem(
+            CHECK,
+            "a table or the journal is missing",
+            "`suiftly serve` or `suiftly agent` writes them",
+        ),
+        Err(error) => Finding::problem(
+            CHECK,
+            error.to_string(),
+            "start `suiftly serve` or `suiftly agent`, which write all of them anew; HAProxy does not start with them",
+        ),
+    }
 }
 
 fn map<E: std::fmt::Display>(path: &Path, read: impl FnOnce(&str) -> Result<String, E>) -> Finding {

@@ -5,6 +5,7 @@
 //! It runs on a thread of its own, since reading a million rows must not delay a revocation.
 
 use crate::app::chain_of;
+use crate::changes::compaction::forget_old_changes;
 use crate::changes::feed;
 use crate::config::DatabaseConfig;
 use crate::db::Database;
@@ -46,7 +47,10 @@ pub enum ScanOf {
 pub fn start(database: DatabaseConfig, board: Arc<Board>) -> std::io::Result<Receiver<Scan>> {
     let told = Arc::clone(&board);
     start_scanning(board, ScanOf::Database, move || {
-        let snapshot = Database::open_again(&database).and_then(|mut database| database.read(feed::snapshot));
+        let snapshot = Database::open_again(&database).and_then(|mut database| {
+            forget_old_changes(&mut database)?;
+            database.read(feed::snapshot)
+        });
         let mirror = Mirror::from_snapshot(snapshot.map_err(|error| chain_of(&error))?);
         told.set_check(TableCheck {
             position: mirror.position(),

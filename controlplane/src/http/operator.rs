@@ -11,11 +11,37 @@ use crate::http::bearer::token_of;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::Fingerprint;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long an answer waits for the edges, as the command line does.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+/// The field of every answer that has changed what edges enforce: the change that they must have.
+const SEQUENCE: &str = "X-Suiftly-Sequence";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaitQuery {
+    #[serde(default)]
+    wait: WaitFor,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum WaitFor {
+    #[default]
+    Applied,
+    Saved,
+}
+
+fn limit_of(query: &str) -> Option<Duration> {
+    let query = web::Query::<WaitQuery>::from_query(query).ok()?;
+    Some(match query.wait {
+        WaitFor::Applied => CONFIRM_LIMIT,
+        WaitFor::Saved => Duration::ZERO,
+    })
+}
 
 #[derive(Serialize)]
 struct RevokedAnswer {
@@ -32,6 +58,8 @@ struct RevokedAnswer {
 
 /// `POST /api/v1/operator/keys/{fingerprint}/revoke`: 200 when no edge admits the key any more, 202 where it is saved
 /// and an edge has not confirmed yet. Doing it twice changes nothing, so it needs no `Idempotency-Key`.
+/// `X-Suiftly-Sequence` is the change that edges must have; `?wait=saved` does not wait for them (202), `?wait=applied` is what
+/// happens without it.
 pub async fn revoke_key(
     request: HttpRequest,
     path: web::Path<String>,
@@ -41,10 +69,13 @@ pub async fn revoke_key(
         return Problem::Unauthorized.response();
     };
     let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
-    let done = web::block(move || revoke_and_wait(&state, &token, fingerprint)).await;
+    let Some(limit) = limit_of(request.query_string()) else { return Problem::BadQuery.response() };
+    let done = web::block(move || revoke_and_wait(&state, &token, fingerprint, limit)).await;
     match done {
-        Ok(Ok(answer)) if answer.applied => HttpResponse::Ok().json(answer),
-        Ok(Ok(answer)) => HttpResponse::Accepted().json(answer),
+        Ok(Ok(answer)) => {
+            let mut reply = if answer.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+            reply.insert_header((SEQUENCE, answer.sequence.to_string())).json(answer)
+        }
         Ok(Err(problem)) => problem.response(),
         Err(_) => Problem::Internal.response(),
     }
@@ -54,6 +85,7 @@ fn revoke_and_wait(
     state: &State,
     token: &OperatorToken,
     fingerprint: RevocableFingerprint,
+    limit: Duration,
 ) -> Result<RevokedAnswer, Problem> {
     let failed = |error: DomainError| {
         tracing::error!(error = chain_of(&error), "a key could not be revoked");
@@ -68,7 +100,7 @@ fn revoke_and_wait(
     let done = revoke(&mut database, &[fingerprint], RevocationSource::Operator, now_ms).map_err(failed)?;
     tracing::info!(operator, fingerprint = %fingerprint.get(), sequence = done.position.sequence, "a key was revoked");
     let Position { stream, sequence } = done.position;
-    let waited = state.board.wait_for(Some(stream), sequence, CONFIRM_LIMIT);
+    let waited = state.board.wait_for(Some(stream), sequence, limit);
     Ok(RevokedAnswer {
         revoked: done.revoked,
         already: done.already,
