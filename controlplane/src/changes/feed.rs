@@ -2,9 +2,9 @@
 
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use crate::db::{DbError, ReadTx, change_log, plans, revocations, services, stream};
+use crate::db::{DbError, ReadTx, allowlist_entries, change_log, plans, revocations, services, stream};
 use crate::domain::policy_of;
-use edgeformat::{Plan, Policy, Revocation};
+use edgeformat::{AllowlistEntry, Plan, Policy, Revocation};
 
 /// The most changes that are read one by one; who lacks more reads a snapshot, which is faster then.
 pub const CHANGES_MAX: u32 = 20_000;
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub policies: Vec<Policy>,
     /// Every revocation.
     pub revocations: Vec<Revocation>,
+    /// Every entry of every allowlist, also of those that are not asked.
+    pub allowlists: Vec<AllowlistEntry>,
     /// The last changes before the moment, for an edge that lacks only these.
     pub recent: Vec<Numbered>,
 }
@@ -71,6 +73,7 @@ pub fn snapshot(tx: &mut ReadTx<'_>) -> Result<Snapshot, DbError> {
         plans: plans::all(tx)?,
         policies: policies.iter().filter_map(|(service, customer)| policy_of(service, *customer)).collect(),
         revocations: revocations::all(tx)?,
+        allowlists: allowlist_entries::all(tx)?,
         recent: change_log::after(tx, before_recent, CHANGES_MAX)?,
     })
 }

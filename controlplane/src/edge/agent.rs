@@ -171,6 +171,7 @@ impl Agent {
                 plans = difference.plans,
                 policies = difference.policies,
                 revocations = difference.revocations,
+                allowlists = difference.allowlists,
                 sequence = scan.position().sequence,
                 "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
             );
@@ -210,11 +211,13 @@ impl Agent {
         self.log(error.as_ref());
         let (plans, policies, revocations) =
             (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
+        let allowlists = self.mirror.allowlists().len();
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
         let map_problems = self.map_problems.clone();
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
+            state.allowlists = allowlists;
             state.database = Some(position);
             state.counts.pushes += counts.pushes;
             state.counts.loads += counts.loads;

@@ -16,6 +16,7 @@ pub struct Expected {
     pub sequence: u64,
     policies: (u64, String),
     revocations: (u64, String),
+    allowlists: (u64, String),
 }
 
 /// Reads all of it.
@@ -29,6 +30,7 @@ pub fn read(config: &Config) -> Result<Expected, DbError> {
         sequence: mirror.position().sequence,
         policies: (mirror.policies().len() as u64, mirror.policies_digest().to_string()),
         revocations: (mirror.revocations().len() as u64, mirror.revocations_digest().to_string()),
+        allowlists: (mirror.allowlists().len() as u64, mirror.allowlists_digest().to_string()),
     })
 }
 
@@ -54,6 +56,10 @@ impl Expected {
         };
         compare("policies", &worker.policies, &self.policies);
         compare("revocations", &worker.revocations, &self.revocations);
+        // A module from before allowlists has none, and refuses whom it would be asked of.
+        if let Some(allowlists) = &worker.allowlists {
+            compare("allowlists", allowlists, &self.allowlists);
+        }
         found
     }
 }

@@ -61,6 +61,11 @@ fn render(state: &EdgeState, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> 
         ),
         ("suiftly_policies", "Policies that the edge should have", as_i64(state.policies as u64)),
         ("suiftly_revocations", "Revocations that the edge should have", as_i64(state.revocations as u64)),
+        (
+            "suiftly_allowlist_entries",
+            "Entries of allowlists that the edge should have",
+            as_i64(state.allowlists as u64),
+        ),
         ("suiftly_plans", "Plans that the edge should have", as_i64(state.plans as u64)),
     ];
     for (name, help, value) in gauges {
@@ -103,6 +108,8 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     let sequence = gauge("suiftly_worker_sequence", "Last change in the worker's tables")?;
     let policies = gauge("suiftly_worker_policies", "Policies in the worker's table")?;
     let revocations = gauge("suiftly_worker_revocations", "Revocations in the worker's table")?;
+    let allowlists =
+        gauge("suiftly_worker_allowlist_entries", "Entries of allowlists in the worker's table")?;
     for (pid, status) in &state.statuses {
         let pid = pid.to_string();
         admitted.with_label_values(&[&pid]).inc_by(status.admitted);
@@ -110,6 +117,9 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
         sequence.with_label_values(&[&pid]).set(as_i64(status.sequence));
         policies.with_label_values(&[&pid]).set(as_i64(status.policies.count));
         revocations.with_label_values(&[&pid]).set(as_i64(status.revocations.count));
+        if let Some(table) = &status.allowlists {
+            allowlists.with_label_values(&[&pid]).set(as_i64(table.count));
+        }
         for (reason, count) in &status.refused {
             refused.with_label_values(&[&pid, reason]).inc_by(*count);
         }
@@ -117,7 +127,7 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     for counter in [admitted, refused, panics] {
         register(registry, counter)?;
     }
-    for gauge in [sequence, policies, revocations] {
+    for gauge in [sequence, policies, revocations, allowlists] {
         register(registry, gauge)?;
     }
     Ok(())
@@ -139,7 +149,7 @@ mod tests {
     #[test]
     fn every_number_is_there_once() {
         let text = String::from_utf8(render(&EdgeState::default(), 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 14, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 15, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 
