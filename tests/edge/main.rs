@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and prints what it measured"
 )]
 
+mod allowlists;
 mod answers;
 mod changes;
 mod configuration;
@@ -27,3 +28,4 @@ mod operator_maps;
 mod random_changes;
 mod reload_and_kill;
 mod tls;
+mod trusted_proxies;
