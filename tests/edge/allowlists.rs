@@ -91,7 +91,7 @@ fn a_list_survives_a_reload_a_kill_of_the_worker_and_edges_that_start_without_th
     let key = format!("X-API-Key: {}", stack.key(customer, "seal").0);
     allowlist(&stack, customer, "--set 127.0.0.2 --on");
     let holds = |stack: &Stack| {
-        let mut served_from = |last| {
+        let served_from = |last| {
             wait_for("an answer", Duration::from_secs(5), || {
                 let mut connection =
                     Connection::open_from(Ipv4Addr::new(127, 0, 0, last), stack.edge.number()).ok()?;
@@ -202,11 +202,10 @@ fn an_edge_starts_with_the_files_of_a_version_before_allowlists() {
 }
 
 fn curl(arguments: &[&str]) -> String {
-    let output =
-        Command::new("curl").args(["-s", "-m", "5", "-o", "-", "-w", " %{http_code} %{http_version}"]);
-    let mut output = output.args(arguments).output().unwrap();
-    output.stdout.retain(|byte| *byte != b'\n');
-    String::from_utf8(output.stdout).unwrap()
+    let form = ["-s", "-m", "5", "-o", "-", "-w", " %{http_code} %{http_version}"];
+    let mut output = Command::new("curl").args(form).args(arguments).output().unwrap().stdout;
+    output.retain(|byte| *byte != b'\n');
+    String::from_utf8(output).unwrap()
 }
 
 /// Over IPv6, and over both versions of HTTP.
