@@ -5,6 +5,7 @@
 use apikey::{
     CustomerId, Derivation, Fingerprint, Group, GroupSecret, KEY_LEN, MacKey, Service, Version, issue,
 };
+use dataplane::allowlists::Allowlists;
 use dataplane::clock::Clock;
 use dataplane::edge::Edge;
 use dataplane::keyring::PreparedKeyring;
@@ -138,7 +139,8 @@ pub fn edge(revoked: usize) -> Edge {
         policies.insert(&policy, usage.slot_for(key)).unwrap();
     }
     let revocations = revocations(&revoked_fingerprints(revoked));
-    let tables = Tables { stream: StreamId::from_u64(1), sequence: 1, policies, revocations };
+    let allowlists = Allowlists::default();
+    let tables = Tables { stream: StreamId::from_u64(1), sequence: 1, policies, revocations, allowlists };
     let keyring = Keyring {
         default_group: group(),
         accept_v0_groups: Vec::new(),

@@ -3,6 +3,7 @@
 //! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly
 //! one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
 
+pub mod admin_allowlist;
 pub mod admin_customer;
 pub mod admin_edge;
 pub mod admin_key;

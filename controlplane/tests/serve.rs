@@ -58,9 +58,15 @@ fn the_first_start_makes_everything_private() {
     let _serve = stack.serve();
     let mode = |name: &str| std::fs::symlink_metadata(stack.path(name)).unwrap().mode() & 0o777;
     assert_eq!((mode("keyring.toml"), mode("control.sock"), mode("suiftly.db")), (0o600, 0o600, 0o600));
-    for name in
-        ["policies.map", "revocations.map", "plans.map", "services.map", "errors.map", "changes.journal"]
-    {
+    for name in [
+        "policies.map",
+        "revocations.map",
+        "allowlists.map",
+        "plans.map",
+        "services.map",
+        "errors.map",
+        "changes.journal",
+    ] {
         assert_eq!(mode(&format!("maps/{name}")), 0o640, "{name}");
     }
 }

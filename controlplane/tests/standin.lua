@@ -1,10 +1,11 @@
 -- Plays the edge module in tests of the agent: the same words on the runtime socket, the same checksums, in plain Lua.
 -- It shares nothing with the Rust code, so that both must follow edgeformat's description. It judges no request.
--- `suiftly fault forget|lie|cut|gap` makes it go wrong once.
+-- `suiftly fault forget|lie|cut|gap` makes it go wrong once; `suiftly fault old` makes it one from before allowlists.
 
-local state = { stream = "0000000000000000", sequence = 0, policies = {}, revocations = {} }
+local state = { stream = "0000000000000000", sequence = 0, policies = {}, revocations = {}, allowlists = {} }
 local load = nil
 local fault = nil
+local old = false
 local instance = string.format("%016x", os.time() * 1000003 + tonumber(tostring({}):match("0x(%x+)"), 16) % 1000003)
 
 local K = {}
@@ -73,6 +74,26 @@ local function digest_of_revocation(text)
     return sha256_first8(string.pack(">I4I4I8", high, low, tonumber(from)) .. "r" .. string.char(KINDS[kind]))
 end
 
+-- The 16 bytes of an IPv6 address; the ones that the tests use have no IPv4 part.
+local function ipv6_bytes(text)
+    local function groups(part)
+        local found = {}
+        for group in part:gmatch("%x+") do found[#found + 1] = string.pack(">I2", tonumber(group, 16)) end
+        return found
+    end
+    local head, tail = text:match("^(.*)::(.*)$")
+    local left, right = groups(head or text), groups(tail or "")
+    return table.concat(left) .. string.rep("\0", 16 - 2 * (#left + #right)) .. table.concat(right)
+end
+
+local function digest_of_allowed(text)
+    local customer, service, address, len = text:match("^(%d+):(%l+):(.+)/(%d+)$")
+    local a, b, c, d = address:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
+    local network = a and string.char(a, b, c, d) .. string.rep("\0", 12) or ipv6_bytes(address)
+    return sha256_first8("a" .. string.pack(">I4BBB", tonumber(customer), SERVICES[service], a and 4 or 6, tonumber(len))
+        .. network)
+end
+
 -- Each entry is hashed once, when it comes: HAProxy's watchdog ends a process whose command computes for long.
 local digests = {}
 
@@ -91,11 +112,14 @@ local function table_status(entries)
 end
 
 local function change(tables, text)
-    local kind, rest = text:match("^([+-][prl]):(.+)$")
+    local kind, rest = text:match("^([+-][pral]):(.+)$")
+    if old and kind and kind:sub(2) == "a" then return false end
     if kind == "+p" then tables.policies[rest:match("^%d+:%l+")] = hashed(rest, digest_of_policy)
     elseif kind == "-p" then tables.policies[rest] = nil
     elseif kind == "+r" then tables.revocations[rest:match("^%x+")] = hashed(rest, digest_of_revocation)
     elseif kind == "-r" then tables.revocations[rest] = nil
+    elseif kind == "+a" then tables.allowlists[rest] = hashed(rest, digest_of_allowed)
+    elseif kind == "-a" then tables.allowlists[rest] = nil
     elseif kind ~= "+l" and kind ~= "-l" then return false end
     return true
 end
@@ -130,16 +154,16 @@ function verbs.delta(stream, from, to, checksum, changes)
     if to <= state.sequence then return ok(0) end
     if from > state.sequence then return refused("gap") end
     local target = state
-    if fault == "lie" then fault = nil target = { policies = {}, revocations = {} } end
+    if fault == "lie" then fault = nil target = { policies = {}, revocations = {}, allowlists = {} } end
     local count = apply_all(target, checksum, changes)
     if not count then return refused("malformed") end
     state.sequence = to
     return ok(count)
 end
 
-function verbs.begin(number, stream, sequence, policies, revocations)
-    load = { number = number, parts = 0, expected = { tonumber(policies), tonumber(revocations) },
-        tables = { stream = stream, sequence = tonumber(sequence), policies = {}, revocations = {} } }
+function verbs.begin(number, stream, sequence, policies, revocations, allowlists)
+    load = { number = number, parts = 0, expected = { tonumber(policies), tonumber(revocations), tonumber(allowlists or 0) },
+        tables = { stream = stream, sequence = tonumber(sequence), policies = {}, revocations = {}, allowlists = {} } }
     return ok(0)
 end
 
@@ -151,11 +175,13 @@ function verbs.part(number, part, checksum, changes)
     return ok(count)
 end
 
-function verbs.commit(number, parts, policies_checksum, revocations_checksum)
+function verbs.commit(number, parts, policies_checksum, revocations_checksum, allowlists_checksum)
     if not load or load.number ~= number or tonumber(parts) ~= load.parts then return refused("load") end
     local policies, policies_sum = table_status(load.tables.policies)
     local revocations, revocations_sum = table_status(load.tables.revocations)
-    local as_announced = policies == load.expected[1] and revocations == load.expected[2]
+    local allowlists, allowlists_sum = table_status(load.tables.allowlists)
+    local as_announced = policies == load.expected[1] and revocations == load.expected[2] and allowlists == load.expected[3]
+    if allowlists_sum ~= (allowlists_checksum or string.rep("0", 16)) then return refused("load") end
     if not as_announced or policies_sum ~= policies_checksum or revocations_sum ~= revocations_checksum then
         return refused("load")
     end
@@ -173,14 +199,22 @@ end)
 core.register_cli({ "suiftly", "status" }, "suiftly status", function(applet)
     local policies, policies_sum = table_status(state.policies)
     local revocations, revocations_sum = table_status(state.revocations)
+    local allowlists, allowlists_sum = table_status(state.allowlists)
+    -- A module from before allowlists says nothing of them.
+    local of_allowlists = old and "" or string.format('"allowlists":{"count":%d,"checksum":"%s","capacity":1000},', allowlists,
+        allowlists_sum)
     applet:send(string.format('{"version":"stand-in","lua":"%s","ready":true,"instance":"%s","loaded_at_s":0,"stream":"%s",'
         .. '"sequence":%d,"policies":{"count":%d,"checksum":"%s","capacity":1000},"revocations":{"count":%d,'
-        .. '"checksum":"%s","capacity":1000},"key_groups":[1],"accept_v0_groups":[],"admitted":0,"refused":{},"panics":0}\n',
-        _VERSION, instance, state.stream, state.sequence, policies, policies_sum, revocations, revocations_sum))
+        .. '"checksum":"%s","capacity":1000},%s"key_groups":[1],"accept_v0_groups":[],"admitted":0,"refused":{},"panics":0}\n',
+        _VERSION, instance, state.stream, state.sequence, policies, policies_sum, revocations, revocations_sum, of_allowlists))
 end)
 
 core.register_cli({ "suiftly", "fault" }, "suiftly fault", function(applet, _, _, what)
-    if what == "forget" then
+    if what == "old" then
+        -- As one of the version before: it does not understand changes of allowlists.
+        old = true
+        state.allowlists = {}
+    elseif what == "forget" then
         state.revocations[next(state.revocations)] = nil
     else
         fault = what

@@ -15,7 +15,7 @@ use std::sync::{Mutex, RwLockReadGuard};
 pub struct Edge {
     /// The prepared MACs. Fixed for the life of the process.
     pub keyring: PreparedKeyring,
-    /// Policies and revocations.
+    /// Policies, revocations and allowlists.
     pub tables: SharedTables,
     /// What the operator of this edge refuses beside the database.
     pub local_revocations: LocalRevocations,

@@ -1,5 +1,6 @@
 //! The only file that talks to HAProxy: registers converters and commands in each thread's Lua state.
 
+use crate::allowed::is_allowed;
 use crate::authorize::authorize;
 use crate::clock::Clock;
 use crate::commands;
@@ -41,6 +42,10 @@ fn register_converters(lua: &Lua, edge: &'static Edge) -> LuaResult<()> {
             crate::panic_trigger::panic_if_asked(&field);
             authorize(edge, &field).packed()
         }))
+    })?;
+    // 1 when the address may use the admitted key; asked only where the policy wants it. Anything but 1 refuses.
+    core.register_converters("suiftly_allowed", move |_: &Lua, question: LuaString| {
+        Ok(i64::from(guarded(edge, false, || is_allowed(edge, &question.as_bytes()))))
     })?;
     // 1 when requests can be judged; asked by the health page, which must not count as a refused request.
     core.register_converters("suiftly_ready", move |_: &Lua, _: LuaString| {

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `authorize` | **the hot path**: credential → decision |
 //! | `credentials`, `keyring`, `revocations`, `policies`, `usage` | what it asks, in this order |
-//! | `tables` | policies and revocations behind their lock; a change in place |
+//! | `allowed`, `allowlists` | asked by a second converter, for those who want addresses checked |
+//! | `tables` | policies, revocations and allowlists behind their lock; a change in place |
 //! | `local_revocations` | keys that the operator of this edge refuses beside the database's |
 //! | `load` | a whole load: begin, parts, commit |
 //! | `journal` | what came after the tables' files were written, read again before the first request |
@@ -19,6 +20,8 @@
 //! Invariants: no network connection, no thread, no file opened after the start but through one kept folder, time only from `clock`, and nothing
 //! lets a request through when something is wrong: a panic, a missing table or a missing keyring refuse it.
 
+pub mod allowed;
+pub mod allowlists;
 pub mod authorize;
 pub mod clock;
 pub mod commands;

@@ -1,15 +1,16 @@
 //! A whole load over the runtime socket: begin, parts, commit. Nothing of it is visible before the commit, and no
 //! command of it works longer than it takes to take in one part.
 
+use crate::allowlists::{self, Allowlists};
 use crate::edge::Edge;
 use crate::policies::Policies;
 use crate::revocations::Revocations;
-use crate::tables::Tables;
+use crate::tables::{Tables, applied, not_ready};
 use edgeformat::status::{Applied, refused};
 use edgeformat::{Change, StreamId};
 use std::sync::PoisonError;
 
-/// The most entries of one table that a load may announce. To reserve the room for both tables is one command; for 16
+/// The most policies and the most revocations that a load may announce. To reserve the room for both tables is one command; for 16
 /// million entries each it took 50 ms, for these 6.
 const ENTRIES_MAX: u32 = 2_000_000;
 
@@ -19,6 +20,7 @@ pub struct Load {
     parts: u32,
     expected_policies: u32,
     expected_revocations: u32,
+    expected_allowlists: u32,
     tables: Tables,
 }
 
@@ -35,25 +37,43 @@ pub struct Announced {
     pub policies: u32,
     /// How many revocations will come.
     pub revocations: u32,
+    /// How many entries of allowlists will come.
+    pub allowlists: u32,
+}
+
+/// The checksums that the tables must have at the end of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Digests {
+    /// Of the policies.
+    pub policies: u64,
+    /// Of the revocations.
+    pub revocations: u64,
+    /// Of the entries of allowlists.
+    pub allowlists: u64,
 }
 
 /// Begins a load; one that had begun before is forgotten.
 pub fn begin(edge: &Edge, announced: Announced) -> Applied {
-    let Announced { load, stream, sequence, policies, revocations } = announced;
+    let Announced { load, stream, sequence, policies, revocations, allowlists } = announced;
     if policies > ENTRIES_MAX || revocations > ENTRIES_MAX {
         return refuse(edge, format!("a table has at most {ENTRIES_MAX} entries"));
+    }
+    if allowlists as usize > allowlists::ENTRIES_MAX {
+        return refuse(edge, format!("allowlists have at most {} entries in all", allowlists::ENTRIES_MAX));
     }
     let tables = Tables {
         stream,
         sequence,
         policies: Policies::with_room_for(policies as usize),
         revocations: Revocations::with_room_for(revocations as usize),
+        allowlists: Allowlists::default(),
     };
     let new = Load {
         number: load,
         parts: 0,
         expected_policies: policies,
         expected_revocations: revocations,
+        expected_allowlists: allowlists,
         tables,
     };
     let old = edge.load.lock().unwrap_or_else(PoisonError::into_inner).replace(new);
@@ -70,8 +90,11 @@ pub fn part(edge: &Edge, load: u64, part: u32, changes: &[Change]) -> Applied {
     if part != current.parts + 1 {
         return refuse(edge, format!("part {} is next, not {part}", current.parts + 1));
     }
-    if changes.iter().any(|change| !matches!(change, Change::SetPolicy(_) | Change::SetRevocation(_))) {
-        return refuse(edge, "a load has only +p and +r".to_owned());
+    let belongs = |change: &Change| {
+        matches!(change, Change::SetPolicy(_) | Change::SetRevocation(_) | Change::SetAllowed(_))
+    };
+    if !changes.iter().all(belongs) {
+        return refuse(edge, "a load has only +p, +r and +a".to_owned());
     }
     for change in changes {
         if let Err(full) = current.tables.apply(change, &edge.usage) {
@@ -83,7 +106,7 @@ pub fn part(edge: &Edge, load: u64, part: u32, changes: &[Change]) -> Applied {
 }
 
 /// Ends a load: the new tables are in force if everything has come.
-pub fn commit(edge: &Edge, load: u64, parts: u32, policies_digest: u64, revocations_digest: u64) -> Applied {
+pub fn commit(edge: &Edge, load: u64, parts: u32, expected: Digests) -> Applied {
     let taken = {
         let mut current = edge.load.lock().unwrap_or_else(PoisonError::into_inner);
         current.take_if(|current| current.number == load)
@@ -94,13 +117,17 @@ pub fn commit(edge: &Edge, load: u64, parts: u32, policies_digest: u64, revocati
     let tables = current.tables;
     let complete = current.parts == parts
         && tables.policies.len() == current.expected_policies as usize
-        && tables.revocations.len() == current.expected_revocations as usize;
+        && tables.revocations.len() == current.expected_revocations as usize
+        && tables.allowlists.len() == current.expected_allowlists as usize;
     if !complete {
         return refuse(edge, "not all announced parts and entries have come; begin the load anew".to_owned());
     }
-    if (tables.policies.digest().get(), tables.revocations.digest().get())
-        != (policies_digest, revocations_digest)
-    {
+    let found = Digests {
+        policies: tables.policies.digest().get(),
+        revocations: tables.revocations.digest().get(),
+        allowlists: tables.allowlists.digest().get(),
+    };
+    if found != expected {
         return refuse(
             edge,
             "the tables do not have the announced checksums; begin the load anew".to_owned(),
@@ -111,13 +138,8 @@ pub fn commit(edge: &Edge, load: u64, parts: u32, policies_digest: u64, revocati
 
 fn accepted(edge: &Edge, changes: u32) -> Applied {
     match edge.tables.read() {
-        None => crate::tables::not_ready(),
-        Some(tables) => Applied::Ok {
-            sequence: tables.sequence,
-            changes,
-            policies: tables.policies.len() as u64,
-            revocations: tables.revocations.len() as u64,
-        },
+        None => not_ready(),
+        Some(tables) => applied(&tables, changes),
     }
 }
 

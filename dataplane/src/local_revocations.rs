@@ -113,7 +113,7 @@ impl LocalRevocations {
 
     /// These have no sequence.
     fn accepted(&self, changes: u32) -> Applied {
-        Applied::Ok { sequence: 0, changes, policies: 0, revocations: self.status().0 as u64 }
+        Applied::Ok { sequence: 0, changes, policies: 0, revocations: self.status().0 as u64, allowlists: 0 }
     }
 }
 

@@ -108,6 +108,11 @@ impl Policies {
         }
     }
 
+    /// Whether any policy wants addresses checked. Walks through all of them.
+    pub fn ask_for_addresses(&self) -> bool {
+        self.entries.values().any(Entry::allowlist)
+    }
+
     /// How many new entries still fit.
     pub fn room_left(&self) -> usize {
         self.room.saturating_sub(self.entries.len())

@@ -1,6 +1,7 @@
 //! Reading keyring and tables when HAProxy loads the module. Whatever is wrong here refuses the start: a running
 //! HAProxy goes on with what it has, a new one does not come up half blind.
 
+use crate::allowlists::Allowlists;
 use crate::clock::Clock;
 use crate::edge::Edge;
 use crate::journal::{Followed, Journal};
@@ -13,14 +14,17 @@ use crate::tables::{SharedTables, Tables};
 use crate::usage::Usage;
 use edgeformat::journal::{self, Batch};
 use edgeformat::keyring::KEYRING_LEN_MAX;
-use edgeformat::map_file::{self, Entry};
-use edgeformat::{Change, FieldError, Keyring, Policy, Revocation, StreamId};
+use edgeformat::map_file::{self, Entry, Header};
+use edgeformat::{AllowlistEntry, Change, FieldError, Keyring, Policy, Revocation, StreamId};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The largest map file, in bytes: some 16 million entries.
 const MAP_LEN_MAX: u64 = 1 << 30;
+
+/// The file of the allowlists.
+const ALLOWLISTS: &str = "allowlists.map";
 
 /// How much of the journal is read at once, in bytes.
 const READ_LEN: usize = 4 << 20;
@@ -103,28 +107,68 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
     })
     .map_err(|error| StartError::new(&revocations_path, error))?;
 
-    // The files are written one after the other. With the older sequence the agent sends what one of them lacks, and
-    // changes that the other has already change nothing. Files of two streams are served, and loaded anew at once.
-    let (policies_at, revocations_at) = (policies_header.sequence, revocations_header.sequence);
-    let has_journal = policies_header.has_journal || revocations_header.has_journal;
-    let mut tables = Tables {
-        stream: policies_header.stream,
-        sequence: policies_at.min(revocations_at),
-        policies,
-        revocations,
-    };
-    if policies_header.stream != revocations_header.stream {
+    let (allowlists, allowlists_header) = read_allowlists(maps)?;
+
+    // The files are written one after the other. With the oldest sequence the agent sends what one of them lacks, and
+    // changes that another has already change nothing. Files of two streams are served, and loaded anew at once.
+    // A missing file of allowlists is as good as one that was written with the policies and is empty.
+    let headers = [policies_header, revocations_header, allowlists_header.unwrap_or(policies_header)];
+    let at = Sequences::of(headers.map(|header| header.sequence));
+    let has_journal = headers.iter().any(|header| header.has_journal);
+    let stream = policies_header.stream;
+    let mut tables = Tables { stream, sequence: at.oldest(), policies, revocations, allowlists };
+    if headers.iter().any(|header| header.stream != stream) {
         (tables.stream, tables.sequence) = (StreamId::NONE, 0);
         let followed = followed.ok().filter(|_| has_journal);
         return Ok((tables, followed.map_or_else(Journal::none, Journal::followed)));
     }
-    if !has_journal {
-        return Ok((tables, Journal::none()));
+    let journal = if has_journal {
+        let mut followed = followed.map_err(|error| missing(&journal_path, &error))?;
+        replay(&mut followed, &mut tables, at, usage)
+            .map_err(|reason| StartError::new(&journal_path, reason))?;
+        Journal::followed(followed)
+    } else {
+        Journal::none()
+    };
+    if allowlists_header.is_none() && tables.policies.ask_for_addresses() {
+        return Err(missing(&maps.join(ALLOWLISTS), &rustix::io::Errno::NOENT.into()));
     }
-    let mut followed = followed.map_err(|error| missing(&journal_path, &error))?;
-    replay(&mut followed, &mut tables, policies_at, revocations_at, usage)
-        .map_err(|reason| StartError::new(&journal_path, reason))?;
-    Ok((tables, Journal::followed(followed)))
+    Ok((tables, journal))
+}
+
+/// The allowlists; without a header where the file is missing, as in a folder from before there were any. That is good
+/// enough as long as no policy asks for addresses.
+fn read_allowlists(maps: &Path) -> Result<(Allowlists, Option<Header>), StartError> {
+    let path = maps.join(ALLOWLISTS);
+    let mut allowlists = Allowlists::default();
+    if matches!(path.try_exists(), Ok(false)) {
+        return Ok((allowlists, None));
+    }
+    let text = read_text(&path, MAP_LEN_MAX)?;
+    let header = map_file::read_digested_table::<AllowlistEntry>(&text, |entry, digest| {
+        once(allowlists.has(&entry), "this prefix of this customer and service")?;
+        allowlists.insert_digested(&entry, digest).map_err(|full| FieldError::new(full.to_string()))
+    });
+    let header = header.map_err(|error| StartError::new(&path, error))?;
+    Ok((allowlists, Some(header)))
+}
+
+/// Up to where each table's file goes.
+#[derive(Clone, Copy)]
+struct Sequences {
+    policies: u64,
+    revocations: u64,
+    allowlists: u64,
+}
+
+impl Sequences {
+    const fn of([policies, revocations, allowlists]: [u64; 3]) -> Self {
+        Self { policies, revocations, allowlists }
+    }
+
+    fn oldest(self) -> u64 {
+        self.policies.min(self.revocations).min(self.allowlists)
+    }
 }
 
 /// The operator's own file; without it nothing is refused beside the database's.
@@ -139,19 +183,14 @@ fn read_local_revocations(path: &Path) -> Result<LocalRevocations, StartError> {
 }
 
 /// Applies the journal to the tables of the files: to each what came after its own sequence.
-fn replay(
-    followed: &mut Followed,
-    tables: &mut Tables,
-    policies_at: u64,
-    revocations_at: u64,
-    usage: &Usage,
-) -> Result<(), String> {
+fn replay(followed: &mut Followed, tables: &mut Tables, at: Sequences, usage: &Usage) -> Result<(), String> {
     let mut no_room = Ok(());
     let mut replay_batch = |batch: Batch| {
         for change in &batch.changes {
             let known = match change {
-                Change::SetPolicy(_) | Change::RemovePolicy(_) => policies_at,
-                Change::SetRevocation(_) | Change::RemoveRevocation(_) => revocations_at,
+                Change::SetPolicy(_) | Change::RemovePolicy(_) => at.policies,
+                Change::SetRevocation(_) | Change::RemoveRevocation(_) => at.revocations,
+                Change::SetAllowed(_) | Change::RemoveAllowed(_) => at.allowlists,
                 Change::SetPlan(_) | Change::RemovePlan(_) => continue,
             };
             if batch.to > known && no_room.is_ok() {
@@ -171,7 +210,7 @@ fn replay(
             header.after, tables.sequence
         ));
     }
-    tables.sequence = followed.end().max(policies_at).min(followed.end().max(revocations_at));
+    tables.sequence = followed.end().max(at.oldest());
     Ok(())
 }
 

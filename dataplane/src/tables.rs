@@ -1,5 +1,6 @@
 //! The edge's tables: read by every request, changed in place by commands, swapped only at the end of a load.
 
+use crate::allowlists::Allowlists;
 use crate::policies::Policies;
 use crate::revocations::Revocations;
 use crate::usage::Usage;
@@ -22,6 +23,8 @@ pub struct Tables {
     pub policies: Policies,
     /// Which keys are refused.
     pub revocations: Revocations,
+    /// From which addresses keys may be used, where a policy asks.
+    pub allowlists: Allowlists,
 }
 
 impl Tables {
@@ -32,6 +35,7 @@ impl Tables {
             sequence: 0,
             policies: Policies::with_room_for(0),
             revocations: Revocations::with_room_for(0),
+            allowlists: Allowlists::default(),
         }
     }
 
@@ -45,6 +49,8 @@ impl Tables {
             Change::RemovePolicy(key) => self.policies.remove(*key),
             Change::SetRevocation(revocation) => self.revocations.insert(revocation)?,
             Change::RemoveRevocation(fingerprint) => self.revocations.remove(*fingerprint),
+            Change::SetAllowed(entry) => self.allowlists.insert(entry)?,
+            Change::RemoveAllowed(entry) => self.allowlists.remove(entry),
             // Rates are HAProxy's own: they stand in its map, not here.
             Change::SetPlan(_) | Change::RemovePlan(_) => {}
         }
@@ -52,9 +58,10 @@ impl Tables {
     }
 
     fn has_room_for(&self, changes: &[Change]) -> bool {
-        let policies = changes.iter().filter(|change| matches!(change, Change::SetPolicy(_))).count();
-        let revocations = changes.iter().filter(|change| matches!(change, Change::SetRevocation(_))).count();
-        self.policies.room_left() >= policies && self.revocations.room_left() >= revocations
+        let count = |wanted: fn(&Change) -> bool| changes.iter().filter(|change| wanted(change)).count();
+        self.policies.room_left() >= count(|change| matches!(change, Change::SetPolicy(_)))
+            && self.revocations.room_left() >= count(|change| matches!(change, Change::SetRevocation(_)))
+            && self.allowlists.room_left() >= count(|change| matches!(change, Change::SetAllowed(_)))
     }
 }
 
@@ -136,12 +143,14 @@ impl SharedTables {
     }
 }
 
-fn applied(tables: &Tables, changes: u32) -> Applied {
+/// The answer to a command that was carried out.
+pub(crate) fn applied(tables: &Tables, changes: u32) -> Applied {
     Applied::Ok {
         sequence: tables.sequence,
         changes,
         policies: tables.policies.len() as u64,
         revocations: tables.revocations.len() as u64,
+        allowlists: tables.allowlists.len() as u64,
     }
 }
 

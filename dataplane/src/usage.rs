@@ -25,6 +25,7 @@ pub struct Slot {
     // Relaxed everywhere: each counter is read on its own, and nothing else is published through it.
     admitted: AtomicU64,
     refused: AtomicU64,
+    rejected: AtomicU64,
 }
 
 impl Slot {
@@ -38,6 +39,11 @@ impl Slot {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One request more was let through and then refused for its address (reason 16).
+    pub fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Requests let through so far.
     pub fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
@@ -46,6 +52,11 @@ impl Slot {
     /// Requests refused so far.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Requests let through so far and then refused for their address.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 }
 

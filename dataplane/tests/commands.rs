@@ -40,6 +40,11 @@ fn status_says_how_the_module_stands() {
         sequence: 1,
         policies: table(&status.policies.checksum),
         revocations: table(&status.revocations.checksum),
+        allowlists: Some(TableStatus {
+            count: 0,
+            checksum: "0000000000000000".to_owned(),
+            capacity: 500_000,
+        }),
         local_revocations: Some(TableStatus { count: 0, ..table("0000000000000000") }),
         key_groups: vec![GROUP, V0_GROUP],
         accept_v0_groups: vec![V0_GROUP],
@@ -85,7 +90,10 @@ fn apply_answers_what_it_did_and_where_the_edge_stands() {
     let edge = edge();
     let words = Apply::Delta { stream: STREAM, from: 0, to: 1, changes: Vec::new() }.text();
     let answer = commands::apply::run(&edge, words.split(' '));
-    assert_eq!(answer, "{\"result\":\"ok\",\"sequence\":1,\"changes\":0,\"policies\":0,\"revocations\":0}\n");
+    assert_eq!(
+        answer,
+        "{\"result\":\"ok\",\"sequence\":1,\"changes\":0,\"policies\":0,\"revocations\":0,\"allowlists\":0}\n"
+    );
     let answer = commands::apply::run(&edge, words.replace(" 0 1 ", " 5 6 ").split(' '));
     assert_eq!(
         answer,

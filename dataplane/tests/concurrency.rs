@@ -48,10 +48,17 @@ fn load_whole(edge: &Edge, load: u64, revoked: u32) {
             other => panic!("a load has no {other}"),
         }
     }
-    let begin = Apply::Begin { load, stream: STREAM, sequence, policies: GOOD_KEYS, revocations: revoked };
+    let begin = Apply::Begin {
+        load,
+        stream: STREAM,
+        sequence,
+        policies: GOOD_KEYS,
+        revocations: revoked,
+        allowlists: 0,
+    };
     let [first, second] = parts.map(|changes| move |part| Apply::Part { load, part, changes });
     let (policies_digest, revocations_digest) = (policies.get(), revocations.get());
-    let commit = Apply::Commit { load, parts: 2, policies_digest, revocations_digest };
+    let commit = Apply::Commit { load, parts: 2, policies_digest, revocations_digest, allowlists_digest: 0 };
     for command in [begin, first(1), second(2), commit] {
         let answer = apply(edge, &command);
         assert!(matches!(answer, Applied::Ok { .. }), "{answer:?}");

@@ -4,14 +4,15 @@
 
 mod scene;
 
+use dataplane::allowed::is_allowed;
 use dataplane::edge::Edge;
 use edgeformat::command::Apply;
 use edgeformat::journal::{FILE, write_header, write_lines};
 use edgeformat::map_file::Entry;
 use edgeformat::map_file::{read_table, write_snapshot};
 use edgeformat::status::Applied;
-use edgeformat::{Change, Policy, Reason, Revocation, StreamId};
-use scene::state::{KEY, REVOKED_KEY, State, policies, revocations};
+use edgeformat::{AllowlistEntry, Change, Decision, Policy, Reason, Revocation, StreamId};
+use scene::state::{KEY, REVOKED_KEY, State, allowlists, policies, revocations};
 use scene::{STREAM, apply, changes, is_admitted, judge, refused, status};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -83,6 +84,37 @@ fn each_table_takes_what_came_after_its_own_sequence() {
     assert_eq!(status(&edge).sequence, 44);
     assert!(is_admitted(&edge, &KEY.field()));
     assert!(!is_admitted(&edge, &REVOKED_KEY.field()));
+}
+
+/// A list that others have confirmed while this worker was loading: neither an address that has left it nor a policy
+/// that began to ask is missed.
+#[test]
+fn an_allowlist_that_changed_while_the_worker_was_loading_holds_for_its_first_request() {
+    let change = |text: &str| text.parse::<Change>().unwrap();
+    let [home, office] = ["203.0.113.7", "198.51.100.7"];
+    let allow = |address: &str| change(&format!("+a:7:seal:{address}/32"));
+    let state = state(&[allow(home), allow(office)]);
+    let edge = state.start().unwrap();
+    append(&state, &write_lines(STREAM, 44, [change(&format!("-a:7:seal:{office}/32"))]));
+    append(&state, &write_lines(STREAM, 45, [change("+p:7:seal:enabled:3:allowlist")]));
+    let Decision::Admitted { allowlist: true, .. } = judge(&edge, &KEY.field()) else {
+        panic!("not asked for")
+    };
+    let packed = judge(&edge, &KEY.field()).packed();
+    assert!(is_allowed(&edge, format!("{home} {packed}").as_bytes()));
+    assert!(!is_allowed(&edge, format!("{office} {packed}").as_bytes()));
+    assert_eq!((status(&edge).sequence, status(&edge).allowlists.unwrap().count), (46, 3));
+}
+
+/// Lists of a later moment than the journal's lines are not brought back to an older one.
+#[test]
+fn lists_take_what_came_after_their_own_sequence() {
+    let entry = |sign: char| format!("{sign}a:7:seal:203.0.113.7/32").parse::<Change>().unwrap();
+    let state = state(&[entry('+'), entry('-')]);
+    let later = snapshot::<AllowlistEntry>(&allowlists(STREAM, 42), 43).replace("sequence=43", "sequence=50");
+    state.write("maps/allowlists.map", &later);
+    let edge = state.start().unwrap();
+    assert_eq!((status(&edge).sequence, status(&edge).allowlists.unwrap().count), (44, 2));
 }
 
 #[test]

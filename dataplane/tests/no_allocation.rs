@@ -8,6 +8,7 @@
 mod scene;
 
 use apikey::{Service, Version};
+use dataplane::allowed::is_allowed;
 use edgeformat::Reason;
 use scene::{GROUP, Key, NOW_S, SECRET, UNKNOWN_GROUP, change, edge, judge, key, refused, sealed};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -59,6 +60,21 @@ fn admitting_a_request_allocates_nothing() {
     change(&edge, &["+p:42:seal:enabled:3:-", &ahead_of_its_time]);
     let count = allocations_of(|| assert!(judge(&edge, &field).packed() > 0));
     assert_eq!(count, 0);
+}
+
+#[test]
+fn asking_for_an_address_allocates_nothing_allowed_or_not() {
+    let edge = edge();
+    let prefixes = (0..100_u32).map(|n| format!("+a:42:seal:10.{n}.0.0/16"));
+    change(&edge, &prefixes.chain(["+p:42:seal:enabled:3:allowlist".to_owned()]).collect::<Vec<_>>());
+    let packed = judge(&edge, &KEY.field()).packed();
+    for (address, expected) in
+        [("10.7.1.2", true), ("11.0.0.1", false), ("2001:db8::1", false), ("nonsense", false)]
+    {
+        let question = format!("{address} {packed}");
+        let count = allocations_of(|| assert_eq!(is_allowed(&edge, question.as_bytes()), expected));
+        assert_eq!(count, 0, "{address}");
+    }
 }
 
 #[test]

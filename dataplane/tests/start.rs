@@ -6,13 +6,14 @@ mod scene;
 use dataplane::settings::Settings;
 use edgeformat::map_file::write_table;
 use edgeformat::{Policy, Revocation, StreamId};
-use scene::state::{KEY, REVOKED_KEY, State, policies, revocations};
+use scene::state::{KEY, REVOKED_KEY, State, allowlists, policies, revocations};
 use scene::{STREAM, is_admitted, status};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-const MAPS: [&str; 5] = ["plans.map", "services.map", "errors.map", "policies.map", "revocations.map"];
+const MAPS: [&str; 6] =
+    ["plans.map", "services.map", "errors.map", "policies.map", "revocations.map", "allowlists.map"];
 
 /// Good files, but for this one.
 fn a_file_is_refused(name: &str, text: &str, expected: &[&str]) {
@@ -207,9 +208,11 @@ fn an_entry_that_stands_twice_is_refused_even_if_count_and_checksum_fit() {
 /// A file that breaks off anywhere is refused: a missing revocation would let a key through.
 #[test]
 fn a_table_that_was_cut_off_anywhere_is_refused() {
-    for (name, text) in
-        [("maps/policies.map", policies(STREAM, 42)), ("maps/revocations.map", revocations(STREAM, 42))]
-    {
+    for (name, text) in [
+        ("maps/policies.map", policies(STREAM, 42)),
+        ("maps/revocations.map", revocations(STREAM, 42)),
+        ("maps/allowlists.map", allowlists(STREAM, 42)),
+    ] {
         let state = State::good();
         for len in 0..text.len() {
             state.write(name, text.get(..len).unwrap());
@@ -231,6 +234,7 @@ fn a_header_that_lies_about_the_count_is_refused_and_reserves_no_room_for_it() {
     for (name, text, count) in [
         ("maps/policies.map", policies(STREAM, 42), "count=2"),
         ("maps/revocations.map", revocations(STREAM, 42), "count=1"),
+        ("maps/allowlists.map", allowlists(STREAM, 42), "count=2"),
     ] {
         for lie in ["count=0", "count=3", "count=1000000000", "count=18446744073709551615"] {
             let start = Instant::now();

@@ -28,7 +28,7 @@ fn a_delta_takes_the_tables_to_its_end_and_says_what_they_hold() {
     let edge = edge();
     let texts = ["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked", "+l:1:12"];
     let answer = apply(&edge, &delta(0, 3, &texts));
-    assert_eq!(answer, Applied::Ok { sequence: 3, changes: 3, policies: 1, revocations: 1 });
+    assert_eq!(answer, Applied::Ok { sequence: 3, changes: 3, policies: 1, revocations: 1, allowlists: 0 });
     let status = status(&edge);
     assert_eq!((status.stream, status.sequence), (STREAM.to_string(), 3));
     assert_eq!((status.policies.count, status.revocations.count), (1, 1));
@@ -41,7 +41,10 @@ fn a_delta_that_comes_again_changes_nothing() {
     apply(&edge, &first);
     apply(&edge, &delta(2, 3, &["+p:7:seal:disabled:1:-"]));
     let before = tables_of(status(&edge));
-    assert_eq!(apply(&edge, &first), Applied::Ok { sequence: 3, changes: 0, policies: 1, revocations: 0 });
+    assert_eq!(
+        apply(&edge, &first),
+        Applied::Ok { sequence: 3, changes: 0, policies: 1, revocations: 0, allowlists: 0 }
+    );
     assert_eq!(tables_of(status(&edge)), before);
 }
 
@@ -52,7 +55,7 @@ fn a_delta_that_begins_earlier_than_the_tables_end_is_applied() {
     let edge = edge();
     apply(&edge, &delta(0, 5, &["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked"]));
     let answer = apply(&edge, &delta(3, 6, &["+r:4100000100000007:0:revoked", "-p:7:seal"]));
-    assert_eq!(answer, Applied::Ok { sequence: 6, changes: 2, policies: 0, revocations: 1 });
+    assert_eq!(answer, Applied::Ok { sequence: 6, changes: 2, policies: 0, revocations: 1, allowlists: 0 });
 }
 
 #[test]

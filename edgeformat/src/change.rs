@@ -7,10 +7,13 @@
 //! -p:305419896:seal                        … is gone
 //! +r:0100000112345678:0:revoked            revocation of a fingerprint, in force from second 0 (at once)
 //! -r:0100000112345678                      … is gone
+//! +a:305419896:seal:2001:db8::/32          a block of addresses is on the allowlist of a customer and service
+//! -a:305419896:seal:2001:db8::/32          … is gone; the prefix is the rest of the text, since IPv6 has colons
 //! +l:3:524300                              plan 3 with its packed rates (for HAProxy's own `plans.map`)
 //! -l:3                                     … is gone
 //! ```
 
+use crate::allowlist::AllowlistEntry;
 use crate::field::{FieldError, Fields, shown};
 use crate::plan::{Plan, PlanNumber};
 use crate::policy::{Policy, PolicyKey};
@@ -32,6 +35,10 @@ pub enum Change {
     SetRevocation(Revocation),
     /// The key is no longer refused.
     RemoveRevocation(Fingerprint),
+    /// A customer's keys of a service may be used from these addresses.
+    SetAllowed(AllowlistEntry),
+    /// No longer from these; it changes nothing where they were not on the list.
+    RemoveAllowed(AllowlistEntry),
     /// A plan number has this meaning.
     SetPlan(Plan),
     /// No policy names this plan any more.
@@ -45,6 +52,8 @@ impl fmt::Display for Change {
             Self::RemovePolicy(key) => write!(f, "-p:{}:{}", key.customer, key.service),
             Self::SetRevocation(revocation) => write!(f, "+r:{}", revocation.text(':')),
             Self::RemoveRevocation(fingerprint) => write!(f, "-r:{fingerprint}"),
+            Self::SetAllowed(entry) => write!(f, "+a:{}", entry.text(':')),
+            Self::RemoveAllowed(entry) => write!(f, "-a:{}", entry.text(':')),
             Self::SetPlan(plan) => write!(f, "+l:{}:{}", plan.number, plan.packed()),
             Self::RemovePlan(number) => write!(f, "-l:{number}"),
         }
@@ -71,6 +80,8 @@ impl FromStr for Change {
             "+r" => Revocation::from_fields(words).map(Self::SetRevocation),
             "-r" => only(words, |fields| fingerprint_from_field(fields.word("fingerprint")?))
                 .map(Self::RemoveRevocation),
+            "+a" => AllowlistEntry::from_fields(fields.splitn(3, ':')).map(Self::SetAllowed),
+            "-a" => AllowlistEntry::from_fields(fields.splitn(3, ':')).map(Self::RemoveAllowed),
             "+l" => Plan::from_fields(words).map(Self::SetPlan),
             "-l" => only(words, plan_number).map(Self::RemovePlan),
             other => Err(FieldError::new(format!("`{}` is no kind of change", shown(other)))),

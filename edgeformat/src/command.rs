@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! suiftly apply delta  <stream> <from> <to> <checksum> <change>,<change>,…
-//! suiftly apply begin  <load> <stream> <sequence> <policies> <revocations>
+//! suiftly apply begin  <load> <stream> <sequence> <policies> <revocations> [<allowlists>]
 //! suiftly apply part   <load> <part> <checksum> <change>,<change>,…
-//! suiftly apply commit <load> <parts> <policies-checksum> <revocations-checksum>
+//! suiftly apply commit <load> <parts> <policies-checksum> <revocations-checksum> [<allowlists-checksum>]
 //! suiftly apply local-begin  <load> <revocations>
 //! suiftly apply local-part   <load> <part> <checksum> <change>,<change>,…
 //! suiftly apply local-commit <load> <parts> <revocations-checksum>
@@ -12,7 +12,8 @@
 //!
 //! A delta takes an edge from sequence `from` to `to`; one that it has already changes nothing. A load replaces the
 //! tables whole: begin, parts 1.., commit; nothing is visible before the commit. `checksum` is the digest of the last
-//! word. The three `local-` commands do the same with the operator's own revocations, which have no sequence. `-` stands for no changes. HAProxy splits a command at spaces into at most 64 words and drops what exceeds
+//! word. The three `local-` commands do the same with the operator's own revocations, which have no sequence. `-` stands for no changes.
+//! What is said of allowlists is left out where there are none, so that modules and agents from before them are understood. HAProxy splits a command at spaces into at most 64 words and drops what exceeds
 //! its buffer of 16 kB, so all changes are one word, and one command stays below [`COMMAND_LEN_MAX`].
 //! The caller checks the counts in the answer.
 
@@ -42,7 +43,7 @@ pub enum Apply {
         /// The changes in order.
         changes: Vec<Change>,
     },
-    /// Starts a load that replaces both tables.
+    /// Starts a load that replaces all tables.
     Begin {
         /// A number that names this load; parts of another one are refused.
         load: u64,
@@ -54,6 +55,8 @@ pub enum Apply {
         policies: u32,
         /// How many revocations will come.
         revocations: u32,
+        /// How many entries of allowlists will come.
+        allowlists: u32,
     },
     /// Starts a load that replaces the operator's own revocations.
     LocalBegin {
@@ -86,7 +89,7 @@ pub enum Apply {
         load: u64,
         /// 1, 2, 3, …
         part: u32,
-        /// Only `+p` and `+r`.
+        /// Only `+p`, `+r` and `+a`.
         changes: Vec<Change>,
     },
     /// Ends a load: if everything has come, the new tables are in force.
@@ -99,6 +102,8 @@ pub enum Apply {
         policies_digest: u64,
         /// The checksum that the new revocations must have.
         revocations_digest: u64,
+        /// The checksum that the new allowlists must have.
+        allowlists_digest: u64,
     },
 }
 
@@ -121,6 +126,10 @@ impl Apply {
                 sequence: words.number("sequence")?,
                 policies: words.number("policies")?,
                 revocations: words.number("revocations")?,
+                allowlists: match words.further() {
+                    None => 0,
+                    Some(word) => only_number(word, "allowlists")?,
+                },
             },
             "local-begin" => {
                 Self::LocalBegin { load: words.number("load")?, revocations: words.number("revocations")? }
@@ -145,6 +154,7 @@ impl Apply {
                 parts: words.number("parts")?,
                 policies_digest: hex64(words.word("policies checksum")?)?,
                 revocations_digest: hex64(words.word("revocations checksum")?)?,
+                allowlists_digest: words.further().map_or(Ok(0), hex64)?,
             },
             other => {
                 let other = shown(other);
@@ -162,8 +172,9 @@ impl Apply {
                 let (checksum, changes) = joined(changes);
                 format!("delta {stream} {from} {to} {checksum:016x} {changes}")
             }
-            Self::Begin { load, stream, sequence, policies, revocations } => {
-                format!("begin {load} {stream} {sequence} {policies} {revocations}")
+            Self::Begin { load, stream, sequence, policies, revocations, allowlists } => {
+                let text = format!("begin {load} {stream} {sequence} {policies} {revocations}");
+                if *allowlists == 0 { text } else { format!("{text} {allowlists}") }
             }
             Self::LocalBegin { load, revocations } => format!("local-begin {load} {revocations}"),
             Self::LocalPart { load, part, changes } => {
@@ -177,8 +188,9 @@ impl Apply {
                 let (checksum, changes) = joined(changes);
                 format!("part {load} {part} {checksum:016x} {changes}")
             }
-            Self::Commit { load, parts, policies_digest, revocations_digest } => {
-                format!("commit {load} {parts} {policies_digest:016x} {revocations_digest:016x}")
+            Self::Commit { load, parts, policies_digest, revocations_digest, allowlists_digest } => {
+                let text = format!("commit {load} {parts} {policies_digest:016x} {revocations_digest:016x}");
+                if *allowlists_digest == 0 { text } else { format!("{text} {allowlists_digest:016x}") }
             }
         }
     }
@@ -226,6 +238,10 @@ fn checked_changes<'a>(
         return Err(FieldError::new("the changes do not match their checksum; nothing was applied"));
     }
     if text == "-" { Ok(Vec::new()) } else { text.split(',').map(str::parse).collect() }
+}
+
+fn only_number(word: &str, name: &str) -> Result<u32, FieldError> {
+    Fields::new(std::iter::once(word)).number(name)
 }
 
 fn hex64(word: &str) -> Result<u64, FieldError> {

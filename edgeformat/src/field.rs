@@ -30,6 +30,11 @@ impl<'a, I: Iterator<Item = &'a str>> Fields<'a, I> {
         self.fields.next().ok_or_else(|| FieldError(format!("the field `{name}` is missing")))
     }
 
+    /// The next field, where there is one.
+    pub fn further(&mut self) -> Option<&'a str> {
+        self.fields.next()
+    }
+
     /// The next field as a decimal number without sign or leading zero, so that a number has one spelling.
     pub fn number<N: FromStr>(&mut self, name: &str) -> Result<N, FieldError> {
         let word = self.word(name)?;

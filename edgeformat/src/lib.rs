@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod allowlist;
 pub mod change;
 pub mod command;
 pub mod digest;
@@ -11,11 +12,13 @@ pub mod map_file;
 pub mod packed;
 pub mod plan;
 pub mod policy;
+pub mod prefix;
 pub mod reason;
 pub mod revocation;
 pub mod status;
 pub mod stream;
 
+pub use allowlist::AllowlistEntry;
 pub use change::Change;
 pub use digest::{TableDigest, digest_of_bytes};
 pub use field::FieldError;
@@ -23,6 +26,7 @@ pub use keyring::{Keyring, KeyringError};
 pub use packed::Decision;
 pub use plan::{Plan, PlanNumber};
 pub use policy::{Policy, PolicyKey, PolicyState};
+pub use prefix::Prefix;
 pub use reason::Reason;
 pub use revocation::{Revocation, RevocationKind};
 pub use stream::StreamId;

@@ -9,6 +9,7 @@
 //! The first line may end with ` journal=changes.journal` ([`crate::journal`]). It says what the rest must be; a file that does not match it is refused, and so is one that breaks off
 //! (every line ends with a line feed). Blank lines and lines that begin with `#` may stand anywhere after the first.
 
+use crate::allowlist::AllowlistEntry;
 use crate::digest::TableDigest;
 use crate::field::{FieldError, shown};
 use crate::journal;
@@ -73,6 +74,17 @@ impl Entry for Policy {
 impl Entry for Revocation {
     const TABLE: &'static str = "revocations";
     const COLUMNS: &'static str = "fingerprint in-force-from-unix-seconds(0=at-once) kind";
+    fn from_line(line: &str) -> Result<Self, FieldError> {
+        Self::from_fields(line.split_ascii_whitespace())
+    }
+    fn digest(&self) -> u64 {
+        self.digest()
+    }
+}
+
+impl Entry for AllowlistEntry {
+    const TABLE: &'static str = "allowlists";
+    const COLUMNS: &'static str = "customer service prefix";
     fn from_line(line: &str) -> Result<Self, FieldError> {
         Self::from_fields(line.split_ascii_whitespace())
     }

@@ -25,7 +25,9 @@ impl PolicyKey {
         Ok(key)
     }
 
-    fn take<'a>(fields: &mut Fields<'a, impl Iterator<Item = &'a str>>) -> Result<Self, FieldError> {
+    pub(crate) fn take<'a>(
+        fields: &mut Fields<'a, impl Iterator<Item = &'a str>>,
+    ) -> Result<Self, FieldError> {
         let customer = fields.number("customer")?;
         let customer =
             CustomerId::new(customer).ok_or_else(|| FieldError::new("customer 0 does not exist"))?;

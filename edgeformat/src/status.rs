@@ -27,6 +27,9 @@ pub struct Status {
     pub policies: TableStatus,
     /// The revocation table.
     pub revocations: TableStatus,
+    /// The allowlists, entry by entry; none from a module that knows no such table and refuses whom it would be asked of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowlists: Option<TableStatus>,
     /// What the operator of this edge refuses beside it; none from a module that knows no such table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_revocations: Option<TableStatus>,
@@ -71,10 +74,16 @@ pub struct ShowService {
     pub plan: u16,
     /// Whether addresses are asked for.
     pub allowlist: bool,
+    /// From which addresses its keys may be used while they are; prefixes in rising order.
+    #[serde(default)]
+    pub allowed: Vec<String>,
     /// Requests that the module admitted since it was loaded.
     pub admitted: u64,
     /// Requests that it refused for this customer and service since then (reasons 8 to 15).
     pub refused: u64,
+    /// Requests that it let through and then refused for their address (reason 16).
+    #[serde(default)]
+    pub rejected: u64,
 }
 
 /// The answer to `suiftly apply`.
@@ -91,6 +100,9 @@ pub enum Applied {
         policies: u64,
         /// Revocations afterwards.
         revocations: u64,
+        /// Entries of allowlists afterwards.
+        #[serde(default)]
+        allowlists: u64,
     },
     /// Nothing was applied.
     Refused {

@@ -7,7 +7,8 @@ use edgeformat::map_file::{
     read_local_revocations, read_plans, read_services, read_table, write_plans, write_table,
 };
 use edgeformat::{
-    Plan, PlanNumber, Policy, PolicyKey, PolicyState, Reason, Revocation, RevocationKind, StreamId,
+    AllowlistEntry, Plan, PlanNumber, Policy, PolicyKey, PolicyState, Reason, Revocation, RevocationKind,
+    StreamId,
 };
 use proptest::prelude::*;
 
@@ -63,6 +64,31 @@ fn revocations_read_back() {
     })
     .unwrap();
     assert_eq!(read, entries);
+}
+
+#[test]
+fn allowlists_read_back_and_a_mistake_is_named() {
+    let lines = ["7 seal 203.0.113.0/24", "7 seal 2001:db8::/32", "8 grpc ::/0"];
+    let entries = lines.map(|line| AllowlistEntry::from_fields(line.split(' ')).unwrap());
+    let text = write_table(StreamId::from_u64(1), 1, entries);
+    assert!(text.starts_with("# suiftly allowlists format=1 stream=0000000000000001 sequence=1 count=3 "));
+    let mut read = Vec::new();
+    read_table(&text, |entry: AllowlistEntry| {
+        read.push(entry);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(read, entries);
+    for (line, expected) in [
+        ("8 grpc", "`prefix` is missing"),
+        ("8 grpc 10.0.0.7/8", "the block is 10.0.0.0/8"),
+        ("8 grpc 2001:DB8::/32", "must be written `2001:db8::/32`"),
+        ("8 grpc ::/0 -", "one field too many"),
+    ] {
+        let error = read_table(&text.replace("8 grpc ::/0", line), |_: AllowlistEntry| Ok(())).unwrap_err();
+        assert_eq!(error.line, 5, "{line}: {error}");
+        assert!(error.to_string().contains(expected), "{line}: {error}");
+    }
 }
 
 #[test]
@@ -202,6 +228,13 @@ fn the_example_files_of_the_repository_are_valid_and_show_the_defaults() {
     })
     .unwrap();
     assert!(revocations > 0);
+    let mut prefixes = 0;
+    read_table(&read_example("allowlists.map"), |_: AllowlistEntry| {
+        prefixes += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert!(prefixes > 0);
     assert_eq!(Reason::all().count(), 21);
 }
 

@@ -6,10 +6,11 @@ use apikey::{CustomerId, Fingerprint, Service};
 use edgeformat::command::{Apply, CHANGES_LEN_MAX, COMMAND_LEN_MAX, parts_of};
 use edgeformat::plan::RATE_MAX_PER_S;
 use edgeformat::{
-    Change, Decision, Plan, PlanNumber, Policy, PolicyKey, PolicyState, Reason, Revocation, RevocationKind,
-    StreamId,
+    AllowlistEntry, Change, Decision, Plan, PlanNumber, Policy, PolicyKey, PolicyState, Prefix, Reason,
+    Revocation, RevocationKind, StreamId,
 };
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn customer() -> impl Strategy<Value = CustomerId> {
     prop_oneof![Just(1), Just(u32::MAX), 1..=u32::MAX].prop_map(|id| CustomerId::new(id).unwrap())
@@ -45,12 +46,44 @@ prop_compose! {
     }
 }
 
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),
+        any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()),
+        // Where IPv4 hides, and where its texts are the longest.
+        any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).to_ipv6_mapped().into()),
+        any::<u32>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits.into()))),
+    ]
+}
+
+/// The block of this length around an address, from its text alone: the error of a wrong one has the right one.
+fn block(address: IpAddr, len: u8) -> Prefix {
+    let text = format!("{address}/{}", len.min(if address.is_ipv4() { 32 } else { 128 }));
+    text.parse().unwrap_or_else(|error: edgeformat::FieldError| {
+        let error = error.to_string();
+        let right = error.split("the block is ").nth(1).unwrap().split(',').next().unwrap();
+        Prefix::from_field(right).unwrap()
+    })
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    (address(), 0..=128_u8).prop_map(|(address, len)| block(address, len))
+}
+
+prop_compose! {
+    fn allowlist_entry()(customer in customer(), service in service(), prefix in prefix()) -> AllowlistEntry {
+        AllowlistEntry { key: PolicyKey { customer, service }, prefix }
+    }
+}
+
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         policy().prop_map(Change::SetPolicy),
         policy().prop_map(|policy| Change::RemovePolicy(policy.key)),
         revocation().prop_map(Change::SetRevocation),
         fingerprint().prop_map(Change::RemoveRevocation),
+        allowlist_entry().prop_map(Change::SetAllowed),
+        allowlist_entry().prop_map(Change::RemoveAllowed),
         plan().prop_map(Change::SetPlan),
         plan().prop_map(|plan| Change::RemovePlan(plan.number)),
     ]
@@ -72,7 +105,37 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_change_or_an_error(text in "[-+prl:0-9A-Fa-z]{0,90}|.{0,90}") {
+    fn a_prefix_reads_back_and_has_no_second_spelling(prefix in prefix()) {
+        let text = prefix.to_string();
+        prop_assert!(text.len() <= edgeformat::prefix::PREFIX_LEN_MAX);
+        prop_assert_eq!(Prefix::from_field(&text).unwrap(), prefix);
+        prop_assert!(prefix.network() == prefix.network().to_canonical(), "IPv4 in disguise: {text}");
+        for respelled in [text.to_uppercase(), text.replacen("::", ":0:", 1), text.replacen('/', "/0", 1)] {
+            prop_assert!(respelled == text || Prefix::from_field(&respelled).is_err(), "{respelled}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_prefix_or_an_error(text in "[0-9a-f:./]{0,50}|.{0,50}") {
+        if let Ok(prefix) = Prefix::from_field(&text) {
+            prop_assert_eq!(prefix.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_block_has_an_address_exactly_if_they_share_its_bits(prefix in prefix(), address in address(), flipped in 0..128_u32) {
+        prop_assert!(prefix.contains(prefix.network()));
+        prop_assert_eq!(prefix.contains(address), block(address, prefix.len()) == prefix);
+        let near = match prefix.network() {
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() ^ 1 << (flipped % 32))),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() ^ 1 << flipped)),
+        };
+        let bit_from_left = if near.is_ipv4() { 31 - flipped % 32 } else { 127 - flipped };
+        prop_assert_eq!(prefix.contains(near), bit_from_left >= u32::from(prefix.len()));
+    }
+
+    #[test]
+    fn any_text_is_a_change_or_an_error(text in "[-+prla:./0-9A-Fa-z]{0,90}|.{0,90}") {
         if let Ok(change) = text.parse::<Change>() {
             prop_assert_eq!(change.to_string(), text);
         }
@@ -125,12 +188,19 @@ proptest! {
         let from = sequence / 2;
         for apply in [
             Apply::Delta { stream, from, to: from + 1, changes: changes.clone() },
-            Apply::Begin { load, stream, sequence, policies, revocations },
+            Apply::Begin { load, stream, sequence, policies, revocations, allowlists: 0 },
+            Apply::Begin { load, stream, sequence, policies, revocations, allowlists: revocations },
             Apply::Part { load, part: policies, changes: changes.clone() },
             Apply::LocalBegin { load, revocations },
             Apply::LocalPart { load, part: policies, changes: changes.clone() },
             Apply::LocalCommit { load, parts: policies, revocations_digest: sequence },
-            Apply::Commit { load, parts: policies, policies_digest: sequence, revocations_digest: load },
+            Apply::Commit {
+                load,
+                parts: policies,
+                policies_digest: sequence,
+                revocations_digest: load,
+                allowlists_digest: load / 3,
+            },
         ] {
             prop_assert_eq!(Apply::parse(apply.text().split(' ')).unwrap(), apply);
         }
@@ -164,6 +234,39 @@ proptest! {
             prop_assert!(text.len() + "@!4194304 suiftly apply ".len() <= COMMAND_LEN_MAX);
             prop_assert!(part.iter().map(|change| change.to_string().len() + 1).sum::<usize>() <= CHANGES_LEN_MAX);
         }
+    }
+}
+
+/// A module or an agent from before allowlists knows these words and no others.
+#[test]
+fn a_load_without_allowlists_has_the_words_that_it_always_had() {
+    let begin = Apply::parse("begin 1 00000000000000aa 3 4 5".split(' ')).unwrap();
+    assert!(matches!(begin, Apply::Begin { allowlists: 0, .. }));
+    assert_eq!(begin.text(), "begin 1 00000000000000aa 3 4 5");
+    let text = "commit 1 2 00000000000000aa 00000000000000bb";
+    let commit = Apply::parse(text.split(' ')).unwrap();
+    assert!(matches!(commit, Apply::Commit { allowlists_digest: 0, .. }));
+    assert_eq!(commit.text(), text);
+}
+
+#[test]
+fn the_prefix_of_a_change_is_the_rest_of_its_text() {
+    let change = |text: &str| text.parse::<Change>().map_err(|error| error.to_string());
+    for text in ["+a:7:seal:2001:db8::/32", "-a:7:seal:::/0", "+a:4294967295:graphql:203.0.113.7/32"] {
+        assert_eq!(change(text).unwrap().to_string(), text);
+    }
+    for (text, expected) in [
+        ("+a:7:seal", "`prefix` is missing"),
+        ("+a:7:seal:", "no CIDR block"),
+        ("+a:7:seal:10.0.0.0/8:", "no CIDR block"),
+        ("+a:7:seal:10.0.0.1", "must be written `10.0.0.1/32`"),
+        ("+a:7:seal:10.0.0.1/8", "the block is 10.0.0.0/8"),
+        ("+a:7:seal:::ffff:10.0.0.1/128", "must be written `10.0.0.1/32`"),
+        ("+a:0:seal:10.0.0.0/8", "customer 0"),
+        ("+a:7:mail:10.0.0.0/8", "no service"),
+    ] {
+        let error = change(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
     }
 }
 

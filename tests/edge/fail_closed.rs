@@ -87,6 +87,10 @@ fn with_any_map_file_malformed_naming_file_line_and_reason() {
         &["revocations.map: line 3", "16 upper-case hex digits"],
         append("revocations.map", "xyz 0 revoked"),
     );
+    refuses_to_start(
+        &["allowlists.map: line 3", "must be written `10.0.0.1/32`"],
+        append("allowlists.map", "7 seal 10.0.0.1"),
+    );
     refuses_to_start(&["plans.map: line 3", "packed rates"], append("plans.map", "1 many"));
     refuses_to_start(&["services.map: line 6", "no service number"], append("services.map", "9 seal"));
     refuses_to_start(

@@ -19,7 +19,7 @@ fn a_revocation_is_a_line_in_the_journal_and_no_table_is_written_whole() {
     let stack = Stack::start();
     let customer = stack.customer(1, "seal", "enterprise");
     let (_, fingerprint) = stack.key(customer, "seal");
-    let tables = ["policies.map", "revocations.map", "plans.map"];
+    let tables = ["policies.map", "revocations.map", "allowlists.map", "plans.map"];
     let inodes = || tables.map(|name| fs::metadata(map(&stack, name)).unwrap().ino());
     let before = inodes();
     stack.admin(&format!("key revoke --fingerprint {fingerprint}"));
@@ -35,7 +35,7 @@ fn a_hand_edit_of_any_file_of_the_database_is_put_back_within_5_s_and_the_log_na
     let customer = stack.customer(1, "seal", "enterprise");
     let (key, fingerprint) = stack.key(customer, "seal");
     stack.admin(&format!("key revoke --fingerprint {fingerprint}"));
-    for name in ["policies.map", "revocations.map", "plans.map", "changes.journal"] {
+    for name in ["policies.map", "revocations.map", "allowlists.map", "plans.map", "changes.journal"] {
         // All files are written together; an edit in the middle of that would be put back without a word.
         std::thread::sleep(Duration::from_millis(200));
         append(&stack, name, "# by hand\n");

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and prints what it measured"
 )]
 
+mod allowlists;
 mod answers;
 mod changes;
 mod configuration;
@@ -28,3 +29,4 @@ mod random_changes;
 mod reload_and_kill;
 mod remote;
 mod tls;
+mod trusted_proxies;

@@ -7,6 +7,7 @@ use edgeformat::journal::Reader;
 use edgeformat::{Policy, Revocation, map_file};
 use harness::keys::{Random, mint_independently};
 use harness::{Connection, Stack};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Mutex;
@@ -29,6 +30,8 @@ struct World<'a> {
     random: Random,
     secret_hex: String,
     customers: Vec<(u32, bool)>,
+    /// Customers, by index, whose allowlist is checked and lacks this machine.
+    is_closed: BTreeMap<usize, bool>,
     keys: Vec<Key>,
     /// Keys whose revocation was confirmed: what the observer asks with.
     confirmed: &'a Mutex<Vec<String>>,
@@ -119,8 +122,8 @@ impl<'a> World<'a> {
         let customers =
             (1..=CUSTOMERS).map(|wallet| (stack.customer(wallet, "seal", "enterprise"), false)).collect();
         let secret_hex = stack.secret_hex();
-        let (random, keys, history) = (Random(seed), Vec::new(), Vec::new());
-        Self { stack, random, secret_hex, customers, keys, confirmed, history }
+        let (random, keys, history, is_closed) = (Random(seed), Vec::new(), Vec::new(), BTreeMap::new());
+        Self { stack, random, secret_hex, customers, is_closed, keys, confirmed, history }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -144,8 +147,9 @@ impl<'a> World<'a> {
         match self.below(100) {
             0..25 => self.mint(number),
             25..50 => self.revoke(number, "revoke", |_| ()),
-            50..60 => self.suspend_or_resume(number),
-            60..68 => self.change_tier(number),
+            50..57 => self.suspend_or_resume(number),
+            57..62 => self.change_tier(number),
+            62..68 => self.change_allowlist(number),
             68..74 => {
                 // A hand edit that was not put back yet refuses the new worker, and the old one goes on.
                 self.note(number, "reload");
@@ -235,6 +239,18 @@ impl<'a> World<'a> {
         self.saved(&format!("admin service enable --customer {customer} --service seal --tier {tier}"));
     }
 
+    /// A list with this machine, or with others only; checked, or not.
+    fn change_allowlist(&mut self, number: u64) {
+        let index = self.below(self.customers.len());
+        let customer = self.customers[index].0;
+        let list = ["127.0.0.0/8", "203.0.113.0/24,2001:db8::/32"][self.below(2)];
+        let checked = ["--on", "--off"][self.below(2)];
+        self.note(number, &format!("customer {index} allows {list} {checked}"));
+        let command = format!("admin service allowlist --customer {customer} --service seal");
+        self.saved(&format!("{command} --set {list} {checked}"));
+        self.is_closed.insert(index, checked == "--on" && list != "127.0.0.0/8");
+    }
+
     fn kill_worker(&mut self, number: u64) {
         self.note(number, "kill the worker");
         self.stack.kill_worker();
@@ -250,7 +266,8 @@ impl<'a> World<'a> {
     }
 
     fn hand_edit(&mut self, number: u64) {
-        let name = ["policies.map", "revocations.map", "plans.map", "changes.journal"][self.below(4)];
+        let names = ["policies.map", "revocations.map", "allowlists.map", "plans.map", "changes.journal"];
+        let name = names[self.below(5)];
         let path = self.stack.state().join("maps").join(name);
         // Not there: an earlier edit was not put back yet.
         let Ok(text) = std::fs::read_to_string(&path) else { return };
@@ -355,7 +372,7 @@ impl<'a> World<'a> {
         for name in ["stream", "sequence", "ready"] {
             assert_eq!(from_files[name], worker[name], "{name}; {}", self.tale(seed));
         }
-        for name in ["policies", "revocations"] {
+        for name in ["policies", "revocations", "allowlists"] {
             for part in ["count", "checksum"] {
                 assert_eq!(from_files[name][part], worker[name][part], "{name}; {}", self.tale(seed));
             }
@@ -366,7 +383,9 @@ impl<'a> World<'a> {
     fn every_key_is_judged_right(&self, seed: u64) {
         // A server that was just started may still be unknown to HAProxy's checks.
         for (index, key) in self.keys.iter().enumerate() {
-            let suspended = self.customers[key.customer].1;
+            // Refused with 403: suspended, or from here not allowed.
+            let is_closed = self.is_closed.get(&key.customer) == Some(&true);
+            let suspended = self.customers[key.customer].1 || is_closed;
             let status = self.stack.status_with(&key.text);
             let right = match (key.revoked, suspended) {
                 (true, _) => status == 401 || status == 429,

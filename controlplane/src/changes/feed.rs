@@ -2,9 +2,9 @@
 
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use crate::db::{DbError, ReadTx, change_log, plans, revocations, services, stream};
+use crate::db::{DbError, ReadTx, allowlist_entries, change_log, plans, revocations, services, stream};
 use crate::domain::policy_of;
-use edgeformat::{Change, Plan, Policy, Revocation};
+use edgeformat::{AllowlistEntry, Change, Plan, Policy, Revocation};
 
 /// The most changes that are read one by one; who lacks more reads a snapshot, which is faster then.
 pub const CHANGES_MAX: u32 = 20_000;
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub policies: Vec<Policy>,
     /// Every revocation.
     pub revocations: Vec<Revocation>,
+    /// Every entry of every allowlist, also of those that are not asked.
+    pub allowlists: Vec<AllowlistEntry>,
     /// The last changes before the moment, for an edge that lacks only these.
     pub recent: Vec<Numbered>,
 }
@@ -41,13 +43,14 @@ impl Snapshot {
             plans: Vec::new(),
             policies: Vec::new(),
             revocations: Vec::new(),
+            allowlists: Vec::new(),
             recent: Vec::new(),
         }
     }
 
     /// How many entries it has.
     pub fn len(&self) -> u64 {
-        (self.plans.len() + self.policies.len() + self.revocations.len()) as u64
+        (self.plans.len() + self.policies.len() + self.revocations.len() + self.allowlists.len()) as u64
     }
 
     /// Whether it has no entry.
@@ -60,7 +63,8 @@ impl Snapshot {
         let plans = self.plans.into_iter().map(Change::SetPlan);
         let policies = self.policies.into_iter().map(Change::SetPolicy);
         let revocations = self.revocations.into_iter().map(Change::SetRevocation);
-        plans.chain(policies).chain(revocations)
+        let allowlists = self.allowlists.into_iter().map(Change::SetAllowed);
+        plans.chain(policies).chain(revocations).chain(allowlists)
     }
 
     /// Adds what a change sets; `false` for one that takes something away, which is nothing in a snapshot.
@@ -69,6 +73,8 @@ impl Snapshot {
             Change::SetPlan(plan) => self.plans.push(plan),
             Change::SetPolicy(policy) => self.policies.push(policy),
             Change::SetRevocation(revocation) => self.revocations.push(revocation),
+            Change::SetAllowed(entry) => self.allowlists.push(entry),
+            Change::RemoveAllowed(_) => return false,
             Change::RemovePlan(_) | Change::RemovePolicy(_) | Change::RemoveRevocation(_) => return false,
         }
         true
@@ -127,6 +133,7 @@ pub fn snapshot(tx: &mut ReadTx<'_>) -> Result<Snapshot, DbError> {
         plans: plans::all(tx)?,
         policies: policies.iter().filter_map(|(service, customer)| policy_of(service, *customer)).collect(),
         revocations: revocations::all(tx)?,
+        allowlists: allowlist_entries::all(tx)?,
         recent: change_log::after(tx, before_recent, CHANGES_MAX)?,
     })
 }

@@ -48,6 +48,7 @@ struct Check {
     sequence: u64,
     policies: String,
     revocations: String,
+    allowlists: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +114,7 @@ fn write_lines(
         sequence: check.position.sequence,
         policies: check.policies.clone(),
         revocations: check.revocations.clone(),
+        allowlists: check.allowlists.clone(),
     });
     let header = Header {
         format: FORMAT,
@@ -188,6 +190,7 @@ pub fn read(from: impl BufRead) -> Result<(About, Feed), TransferError> {
             position,
             policies: check.policies,
             revocations: check.revocations,
+            allowlists: check.allowlists,
         })
     });
     let about = About { edge: header.edge, resyncs: header.resyncs, check: check.transpose()? };
@@ -257,7 +260,12 @@ mod tests {
 
     fn about() -> About {
         let position = Position { stream: STREAM, sequence: 13 };
-        let check = TableCheck { position, policies: "p".to_owned(), revocations: "r".to_owned() };
+        let check = TableCheck {
+            position,
+            policies: "p".to_owned(),
+            revocations: "r".to_owned(),
+            allowlists: "a".to_owned(),
+        };
         About { edge: "fra1".to_owned(), resyncs: 2, check: Some(check) }
     }
 

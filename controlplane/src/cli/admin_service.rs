@@ -1,5 +1,6 @@
 //! `suiftly admin service …`.
 
+use crate::cli::admin_allowlist::{self, AllowlistArguments};
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
@@ -37,6 +38,12 @@ pub enum ServiceCommand {
     /// End an operator's suspension: back to the state before it
     #[command(after_help = "Example:\n  suiftly admin service resume --customer 305419896 --service seal")]
     Resume(ServiceArguments),
+    /// Show or change from which addresses the keys of a service may be used
+    #[command(after_help = "Examples:\n  \
+        suiftly admin service allowlist --customer 305419896 --service seal --set 203.0.113.0/24,2001:db8::/32 --on\n  \
+        suiftly admin service allowlist --customer 305419896 --service seal --add 198.51.100.7\n  \
+        suiftly admin service allowlist --customer 305419896 --service seal --off")]
+    Allowlist(AllowlistArguments),
 }
 
 /// Which service, and how to wait.
@@ -75,6 +82,7 @@ pub fn run(command: &ServiceCommand, config: &Config, clock: &Clock) -> Result<R
         ServiceCommand::Disable(of) => (of, Move::Disable),
         ServiceCommand::Suspend(of) => (of, Move::Suspend),
         ServiceCommand::Resume(of) => (of, Move::Resume),
+        ServiceCommand::Allowlist(arguments) => return admin_allowlist::run(arguments, config, clock),
     };
     let key = PolicyKey { customer: of.customer, service: of.service };
     let moved = {

@@ -120,6 +120,10 @@ fn worker_text(worker: &WorkerReport) -> String {
         ("change", worker.sequence.to_string()),
         ("policies", table(&worker.policies)),
         ("revocations", table(&worker.revocations)),
+        (
+            "allowlists",
+            worker.allowlists.as_ref().map_or_else(|| "not known to its module".to_owned(), table),
+        ),
         ("panics", worker.panics.to_string()),
     ])
 }
@@ -228,11 +232,16 @@ fn show(customer: CustomerId, config: &Config, clock: &Clock) -> Result<Reply, F
             text.push_str("  knows nothing of this customer\n");
         }
         for (service, shown) in &worker.shown.services {
-            let allowlist = if shown.allowlist { ", with an allowlist" } else { "" };
             text.push_str(&format!(
-                "  {service:8} {}, plan {}{allowlist}; admitted {}, refused {}\n",
-                shown.state, shown.plan, shown.admitted, shown.refused
+                "  {service:8} {}, plan {}; admitted {}, refused {}, rejected {}\n",
+                shown.state, shown.plan, shown.admitted, shown.refused, shown.rejected
             ));
+            let asked = if shown.allowlist { "only from" } else { "from everywhere; list, not asked:" };
+            if shown.allowlist || !shown.allowed.is_empty() {
+                let list =
+                    if shown.allowed.is_empty() { "nowhere".to_owned() } else { shown.allowed.join(", ") };
+                text.push_str(&format!("           {asked} {list}\n"));
+            }
         }
     }
     Reply::new(&Shown { customer_id: customer.get(), workers }, text)

@@ -24,6 +24,7 @@ diesel::table! {
         guaranteed_per_s -> BigInt,
         burst_per_s -> BigInt,
         burst_priority -> BigInt,
+        allowlist_entries_max -> BigInt,
     }
 }
 
@@ -47,6 +48,7 @@ diesel::table! {
         source -> Text,
         created_at_ms -> BigInt,
         updated_at_ms -> BigInt,
+        allowlist -> Bool,
     }
 }
 
@@ -77,6 +79,15 @@ diesel::table! {
         in_force_from_s -> BigInt,
         kind -> Text,
         source -> Text,
+        created_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    allowlist_entries (customer_id, service, prefix) {
+        customer_id -> BigInt,
+        service -> Text,
+        prefix -> Text,
         created_at_ms -> BigInt,
     }
 }

@@ -22,9 +22,11 @@ pub struct ServiceRow {
     pub plan: PlanNumber,
     /// Who gave it.
     pub source: GrantSource,
+    /// Whether the addresses of callers are checked against the service's allowlist.
+    pub allowlist: bool,
 }
 
-type Columns = (i64, String, String, Option<String>, String, i64, String);
+type Columns = (i64, String, String, Option<String>, String, i64, String, bool);
 const COLUMNS: (
     dsl::customer_id,
     dsl::service,
@@ -33,6 +35,7 @@ const COLUMNS: (
     dsl::tier,
     dsl::plan,
     dsl::source,
+    dsl::allowlist,
 ) = (
     dsl::customer_id,
     dsl::service,
@@ -41,6 +44,7 @@ const COLUMNS: (
     dsl::tier,
     dsl::plan,
     dsl::source,
+    dsl::allowlist,
 );
 
 /// A customer's service, if the customer ever had it.
@@ -79,6 +83,7 @@ pub fn insert(
         dsl::tier.eq(row.tier.word()),
         dsl::plan.eq(i64::from(row.plan.get())),
         dsl::source.eq(row.source.word()),
+        dsl::allowlist.eq(row.allowlist),
         dsl::created_at_ms.eq(now_ms),
         dsl::updated_at_ms.eq(now_ms),
     );
@@ -100,13 +105,14 @@ pub fn update(
         dsl::tier.eq(row.tier.word()),
         dsl::plan.eq(i64::from(row.plan.get())),
         dsl::source.eq(row.source.word()),
+        dsl::allowlist.eq(row.allowlist),
         dsl::updated_at_ms.eq(now_ms),
     );
     diesel::update(target).set(columns).execute(tx.connection())?;
     Ok(())
 }
 
-fn row((id, service, state, before, tier, plan, source): Columns) -> Result<ServiceRow, DbError> {
+fn row((id, service, state, before, tier, plan, source, allowlist): Columns) -> Result<ServiceRow, DbError> {
     let service: Service = word("services", "service", &service)?;
     let before = before.map(|before| word("services", "state_before_suspension", &before)).transpose()?;
     Ok(ServiceRow {
@@ -117,5 +123,6 @@ fn row((id, service, state, before, tier, plan, source): Columns) -> Result<Serv
         plan: PlanNumber::new(number("services", "plan", plan)?)
             .ok_or_else(|| DbError::unexpected("services", format!("plan is {plan}")))?,
         source: word("services", "source", &source)?,
+        allowlist,
     })
 }

@@ -86,7 +86,8 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 valid_from_ms: BIG,
                 guaranteed_per_s: 1_048_575_i64,
                 burst_per_s: 1_048_575_i64,
-                burst_priority: 255_i64
+                burst_priority: 255_i64,
+                allowlist_entries_max: 1_000_i64
             }
         ),
         round_trip!(
@@ -110,6 +111,16 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 source: "ä 'quoted' \u{1f511}",
                 created_at_ms: i64::MIN,
                 updated_at_ms: BIG,
+                allowlist: true,
+            }
+        ),
+        round_trip!(
+            c,
+            allowlist_entries {
+                customer_id: customer,
+                service: "graphql",
+                prefix: "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128",
+                created_at_ms: BIG
             }
         ),
         round_trip!(c, derivation_counters { customer_id: customer, key_group: 31_i64, next: 1_001_i64 }),
@@ -170,6 +181,8 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
     let wallet = format!("0x{}", "a".repeat(64));
     run(&format!("INSERT INTO customers VALUES (7, '{wallet}', 'active', 0)")).unwrap();
     run("INSERT INTO plans VALUES (1, 12, 0, 0)").unwrap();
+    run("INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, FALSE)").unwrap();
+    run("INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 0)").unwrap();
     for statement in [
         "INSERT INTO stream (stream_id, sequence) VALUES (5, 0)",
         "UPDATE stream SET sequence = -1",
@@ -180,11 +193,16 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "UPDATE customers SET status = 'gone'",
         "INSERT INTO plans VALUES (2, 12, 0, 0)",
         "INSERT INTO plans VALUES (1024, 1, 1, 1)",
-        "INSERT INTO tiers VALUES ('gold', 0, 1, 1, 1)",
-        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0)",
-        "INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 2, 'x', 0, 0)",
-        "INSERT INTO services VALUES (7, 'seal', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0)",
-        "INSERT INTO services VALUES (7, 'seal', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0)",
+        "INSERT INTO tiers VALUES ('gold', 0, 1, 1, 1, 0)",
+        "UPDATE tiers SET allowlist_entries_max = 1001",
+        "UPDATE tiers SET allowlist_entries_max = -1",
+        "INSERT INTO allowlist_entries VALUES (7, 'grpc', '10.0.0.0/8', 0)",
+        "INSERT INTO allowlist_entries VALUES (7, 'seal', '1/1', 0)",
+        "INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 1)",
+        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, FALSE)",
+        "INSERT INTO services VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, FALSE)",
+        "INSERT INTO services VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, FALSE)",
+        "INSERT INTO services VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, FALSE)",
         "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
         "INSERT INTO derivation_counters VALUES (7, 32, 1)",
         "INSERT INTO derivation_counters VALUES (8, 1, 1)",

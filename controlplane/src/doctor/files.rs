@@ -3,7 +3,7 @@
 use super::{Finding, Patient};
 use crate::edge::files_back;
 use edgeformat::map_file;
-use edgeformat::{Policy, Revocation};
+use edgeformat::{AllowlistEntry, Policy, Revocation};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -87,6 +87,10 @@ pub(super) fn maps(patient: &Patient<'_>) -> Vec<Finding> {
         map(&folder.join("revocations.map"), |text| {
             map_file::read_table::<Revocation>(text, none)
                 .map(|header| format!("{} revocations", header.count))
+        }),
+        map(&folder.join("allowlists.map"), |text| {
+            map_file::read_table::<AllowlistEntry>(text, |_| Ok(()))
+                .map(|header| format!("{} allowlist entries", header.count))
         }),
         map(&folder.join("plans.map"), |text| {
             map_file::read_plans(text).map(|plans| format!("{} plans", plans.len()))

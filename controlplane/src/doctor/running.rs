@@ -61,8 +61,13 @@ pub(super) fn edge(patient: &Patient<'_>) -> Vec<Finding> {
 fn worker(pid: u32, status: &Status) -> Finding {
     const CHECK: &str = "edge";
     let seen = format!(
-        "worker {pid}: module {}, {}, sequence {}, {} policies, {} revocations",
-        status.version, status.lua, status.sequence, status.policies.count, status.revocations.count
+        "worker {pid}: module {}, {}, sequence {}, {} policies, {} revocations, {} allowlist entries",
+        status.version,
+        status.lua,
+        status.sequence,
+        status.policies.count,
+        status.revocations.count,
+        status.allowlists.as_ref().map_or(0, |table| table.count)
     );
     if !status.ready {
         return Finding::problem(

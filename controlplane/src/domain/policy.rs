@@ -20,8 +20,7 @@ pub fn policy_of(service: &ServiceRow, customer: CustomerStatus) -> Option<Polic
         CustomerStatus::Active => of_service,
         CustomerStatus::Suspended | CustomerStatus::Closed => PolicyState::CustomerSuspended,
     };
-    // Allowlists come with a later slice; until then no customer can have one.
-    Some(Policy { key: service.key, state, plan: service.plan, allowlist: false })
+    Some(Policy { key: service.key, state, plan: service.plan, allowlist: service.allowlist })
 }
 
 #[cfg(test)]
@@ -39,6 +38,7 @@ mod tests {
             tier: Tier::Starter,
             plan: PlanNumber::new(1).unwrap(),
             source: GrantSource::OperatorGrant,
+            allowlist: false,
         };
         policy_of(&row, customer).map(|policy| policy.state.word())
     }

@@ -4,6 +4,7 @@ use crate::changes::record::record;
 use crate::db::services::ServiceRow;
 use crate::db::stream::Position;
 use crate::db::{CustomerLock, Database, WriteTx, lock_customer, plans, services, stream, tiers};
+use crate::domain::allowlists::fits_tier;
 use crate::domain::{CustomerStatus, DomainError, GrantSource, Rates, ServiceState, Tier, policy_of};
 use edgeformat::{Change, Plan, PlanNumber, PolicyKey};
 
@@ -123,13 +124,23 @@ fn after_move(
             )));
         }
         let tier = tier.or(before.map(|service| service.tier)).unwrap_or(Tier::Starter);
+        if let Some(before) = before.filter(|before| before.tier != tier) {
+            fits_tier(tx, before, tier, now_ms)?;
+        }
         let rates = tiers::rates_at(tx, tier, now_ms)?;
         let plan = plan_with(tx, rates, now_ms)?;
         let source = GrantSource::OperatorGrant;
-        return Ok((
-            ServiceRow { key, state: new_state, state_before_suspension: None, tier, plan, source },
-            rates,
-        ));
+        let allowlist = before.is_some_and(|before| before.allowlist);
+        let after = ServiceRow {
+            key,
+            state: new_state,
+            state_before_suspension: None,
+            tier,
+            plan,
+            source,
+            allowlist,
+        };
+        return Ok((after, rates));
     }
     let Some(before) = before else { return Err(no_service) };
     let state_before_suspension = match (new_state, state) {

@@ -184,6 +184,7 @@ impl Agent {
                 plans = difference.plans,
                 policies = difference.policies,
                 revocations = difference.revocations,
+                allowlists = difference.allowlists,
                 sequence = scan.position().sequence,
                 "{what}"
             );
@@ -225,12 +226,14 @@ impl Agent {
         self.log(error.as_ref());
         let (plans, policies, revocations) =
             (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
+        let allowlists = self.mirror.allowlists().len();
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
         let map_problems = self.map_problems.clone();
         let resyncs = self.resyncs;
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
+            state.allowlists = allowlists;
             state.database = Some(position);
             state.counts.pushes += counts.pushes;
             state.counts.loads += counts.loads;

@@ -37,12 +37,14 @@ pub struct EdgeState {
     pub last_error: Option<String>,
     /// Why an operator's map file is refused, or not in every worker.
     pub map_problems: Vec<String>,
-    /// Plans, policies and revocations in the mirror.
+    /// Plans, policies, revocations and entries of allowlists in the mirror.
     pub plans: usize,
     /// See `plans`.
     pub policies: usize,
     /// See `plans`.
     pub revocations: usize,
+    /// See `plans`.
+    pub allowlists: usize,
     /// What was sent since the start.
     pub counts: PushCounts,
     /// Looks that ended in an error since the start.
@@ -73,6 +75,8 @@ pub struct TableCheck {
     pub policies: String,
     /// Of the revocations.
     pub revocations: String,
+    /// Of the allowlists.
+    pub allowlists: String,
 }
 
 /// The shared board: agents write it, everybody reads it, and anybody can ask the agents to look again.

@@ -8,7 +8,7 @@ use crate::edge::mirror::Mirror;
 use crate::edge::report::WorkerReport;
 use edgeformat::Change;
 use edgeformat::status::TableStatus;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The database's tables.
@@ -20,6 +20,7 @@ pub struct Expected {
     pub sequence: u64,
     policies: (u64, String),
     revocations: (u64, String),
+    allowlists: (u64, String),
     mirror: Mirror,
 }
 
@@ -42,6 +43,7 @@ impl Expected {
             sequence: mirror.position().sequence,
             policies: (mirror.policies().len() as u64, mirror.policies_digest().to_string()),
             revocations: (mirror.revocations().len() as u64, mirror.revocations_digest().to_string()),
+            allowlists: (mirror.allowlists().len() as u64, mirror.allowlists_digest().to_string()),
             mirror,
         }
     }
@@ -66,6 +68,13 @@ impl Expected {
         differing(&mut found, "revocation", self.mirror.revocations(), files.revocations(), |revocation| {
             Change::SetRevocation(*revocation).to_string()
         });
+        differing(
+            &mut found,
+            "allowlist",
+            &keyed(self.mirror.allowlists()),
+            &keyed(files.allowlists()),
+            |entry| Change::SetAllowed(*entry).to_string(),
+        );
         let more = found.len().saturating_sub(NAMED_MAX);
         found.truncate(NAMED_MAX);
         if more > 0 {
@@ -95,8 +104,17 @@ impl Expected {
         };
         compare("policies", &worker.policies, &self.policies);
         compare("revocations", &worker.revocations, &self.revocations);
+        // A module from before allowlists has none, and refuses whom it would be asked of.
+        if let Some(allowlists) = &worker.allowlists {
+            compare("allowlists", allowlists, &self.allowlists);
+        }
         found
     }
+}
+
+/// A set as a map of itself.
+fn keyed<T: Copy + Ord>(set: &BTreeSet<T>) -> BTreeMap<T, T> {
+    set.iter().map(|entry| (*entry, *entry)).collect()
 }
 
 /// One line for each entry that only one of both has, or that they have otherwise.

@@ -6,7 +6,7 @@
 use crate::changes::feed::Snapshot;
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use crate::edge::map_files::{JOURNAL, PLANS, POLICIES, REVOCATIONS};
+use crate::edge::map_files::{ALLOWLISTS, JOURNAL, PLANS, POLICIES, REVOCATIONS};
 use crate::edge::mirror::Mirror;
 use edgeformat::journal::Reader;
 use edgeformat::map_file::{self, Entry, Header};
@@ -52,6 +52,11 @@ pub fn read(folder: &Path) -> Result<Option<Mirror>, FilesBackError> {
     )?;
     let table = table(&revocations, &mut snapshot, Change::SetRevocation);
     fits(REVOCATIONS, table.map_err(|why| refused(REVOCATIONS, why))?)?;
+    // A folder of an older version has none.
+    if let Some(allowlists) = text_of(folder, ALLOWLISTS)? {
+        let table = self::table(&allowlists, &mut snapshot, Change::SetAllowed);
+        fits(ALLOWLISTS, table.map_err(|why| refused(ALLOWLISTS, why))?)?;
+    }
     let mut mirror = Mirror::from_snapshot(snapshot);
     // A change carries the whole new state of its entry, so those that a table has already do no harm.
     mirror.advance(changes);

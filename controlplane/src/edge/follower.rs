@@ -99,9 +99,8 @@ impl Source for RemoteSource {
 
     fn compare(&mut self, mirror: &Mirror) {
         let Some(check) = self.check.take_if(|check| check.position == mirror.position()) else { return };
-        let (policies, revocations) =
-            (mirror.policies_digest().to_string(), mirror.revocations_digest().to_string());
-        if (check.policies, check.revocations) != (policies, revocations) {
+        let digests = [mirror.policies_digest(), mirror.revocations_digest(), mirror.allowlists_digest()];
+        if [check.policies, check.revocations, check.allowlists] != digests.map(|digest| digest.to_string()) {
             tracing::error!(
                 sequence = mirror.position().sequence,
                 "the control plane has other tables at this change than the change log led to; everything is asked for anew"

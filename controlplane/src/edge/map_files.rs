@@ -1,7 +1,7 @@
 //! The map files that HAProxy and the module read at start.
 //!
-//! `policies.map`, `revocations.map`, `plans.map` and `changes.journal` belong to the database, and are put
-//! back when somebody has edited them. A change of a policy or a revocation is appended to the journal; now
+//! `policies.map`, `revocations.map`, `allowlists.map`, `plans.map` and `changes.journal` belong to the database, and are put
+//! back when somebody has edited them. A change of a policy, a revocation or an allowlist is appended to the journal; now
 //! and then the tables are written whole, by rename, and the journal becomes short again. `plans.map` is small
 //! and always written whole. `services.map` and `errors.map` belong to the operator: they are written only
 //! where they are missing.
@@ -11,7 +11,7 @@ use crate::edge::journal_file::JournalFile;
 use crate::edge::local_revocations;
 use crate::edge::mirror::Mirror;
 use edgeformat::map_file::{self, Entry};
-use edgeformat::{Change, Policy, Revocation, journal};
+use edgeformat::{AllowlistEntry, Change, Policy, Revocation, journal};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -23,6 +23,7 @@ const MODE: u32 = 0o640;
 
 pub(in crate::edge) const POLICIES: &str = "policies.map";
 pub(in crate::edge) const REVOCATIONS: &str = "revocations.map";
+pub(in crate::edge) const ALLOWLISTS: &str = "allowlists.map";
 pub(in crate::edge) const PLANS: &str = "plans.map";
 const SERVICES: &str = "services.map";
 const ERRORS: &str = "errors.map";
@@ -60,12 +61,13 @@ struct Durable {
     journal: JournalFile,
 }
 
-/// Both tables, written beside the ones in force while changes went on.
+/// All tables, written beside the ones in force while changes went on.
 #[derive(Debug)]
 pub struct Drafts {
     generation: u64,
     policies: Stamp,
     revocations: Stamp,
+    allowlists: Stamp,
 }
 
 /// Tells a file that somebody has touched from the one that we wrote.
@@ -142,6 +144,7 @@ impl MapFiles {
         self.write_old_and_new_plans(mirror)?;
         self.write(POLICIES, &policies_text(mirror), damage::<Policy>)?;
         self.write(REVOCATIONS, &revocations_text(mirror), damage::<Revocation>)?;
+        self.write(ALLOWLISTS, &allowlists_text(mirror), damage::<AllowlistEntry>)?;
         let path = self.folder.join(JOURNAL);
         let (journal, stamp) = JournalFile::begin(&path, at.stream, at.sequence)
             .map_err(|source| MapFileIoError { file: path, what: "written", source })?;
@@ -172,7 +175,9 @@ impl MapFiles {
         else {
             return Ok(());
         };
-        for (name, stamp) in [(POLICIES, drafts.policies), (REVOCATIONS, drafts.revocations)] {
+        let stamps =
+            [(POLICIES, drafts.policies), (REVOCATIONS, drafts.revocations), (ALLOWLISTS, drafts.allowlists)];
+        for (name, stamp) in stamps {
             let path = self.folder.join(name);
             rename_into_place(&draft_of(&path), &path).map_err(|source| MapFileIoError {
                 file: path,
@@ -212,7 +217,7 @@ impl MapFiles {
     /// Whether a file of the database is not the one that we wrote.
     fn somebody_was_here(&self) -> Result<bool, MapFileIoError> {
         let mut touched = false;
-        for name in [PLANS, POLICIES, REVOCATIONS, JOURNAL] {
+        for name in [PLANS, POLICIES, REVOCATIONS, ALLOWLISTS, JOURNAL] {
             let on_disk = self.stamp_on_disk(name)?;
             if on_disk.is_none() || on_disk.as_ref() != self.written.get(name) {
                 tracing::warn!(file = %self.folder.join(name).display(), "{}", advice(name));
@@ -274,7 +279,7 @@ impl MapFiles {
     }
 }
 
-/// Writes both tables of a mirror beside the ones in force. Takes a second for a million entries, so it runs
+/// Writes all tables of a mirror beside the ones in force. Takes a second for a million entries, so it runs
 /// on a thread of its own; [`MapFiles::adopt`] does the rest.
 ///
 /// # Errors
@@ -286,7 +291,8 @@ pub fn write_drafts(folder: &Path, mirror: &Mirror, generation: u64) -> Result<D
     };
     let policies = write(POLICIES, policies_text(mirror))?;
     let revocations = write(REVOCATIONS, revocations_text(mirror))?;
-    Ok(Drafts { generation, policies, revocations })
+    let allowlists = write(ALLOWLISTS, allowlists_text(mirror))?;
+    Ok(Drafts { generation, policies, revocations, allowlists })
 }
 
 fn draft_of(path: &Path) -> PathBuf {
@@ -303,6 +309,11 @@ fn revocations_text(mirror: &Mirror) -> String {
     map_file::write_snapshot(at.stream, at.sequence, mirror.revocations().values().copied())
 }
 
+fn allowlists_text(mirror: &Mirror) -> String {
+    let at = mirror.position();
+    map_file::write_snapshot(at.stream, at.sequence, mirror.allowlists().iter().copied())
+}
+
 fn damage<E: Entry>(text: &str) -> Option<String> {
     map_file::read_table::<E>(text, |_| Ok(())).err().map(|error| error.to_string())
 }
@@ -312,6 +323,10 @@ fn advice(name: &str) -> &'static str {
         REVOCATIONS | JOURNAL => {
             "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
              `suiftly admin key revoke`"
+        }
+        ALLOWLISTS => {
+            "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
+             `suiftly admin service allowlist`"
         }
         _ => {
             "the file is not as it was written; it belongs to the database and is put back. Instead of editing it, use \
@@ -365,6 +380,7 @@ mod tests {
             plans: Vec::new(),
             policies: Vec::new(),
             revocations: Vec::new(),
+            allowlists: Vec::new(),
             recent: Vec::new(),
         })
     }

@@ -1,12 +1,12 @@
-//! What the edge should know, in memory: the database's policies, revocations and plans at one sequence
+//! What the edge should know, in memory: the database's policies, revocations, allowlists and plans at one sequence
 //! number.
 
 use crate::changes::feed::{CHANGES_MAX, Snapshot};
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
 use apikey::Fingerprint;
-use edgeformat::{Change, Plan, PlanNumber, Policy, PolicyKey, Revocation, TableDigest};
-use std::collections::{BTreeMap, VecDeque};
+use edgeformat::{AllowlistEntry, Change, Plan, PlanNumber, Policy, PolicyKey, Revocation, TableDigest};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The edge's tables as they should be.
 #[derive(Debug)]
@@ -15,8 +15,10 @@ pub struct Mirror {
     plans: BTreeMap<PlanNumber, Plan>,
     policies: BTreeMap<PolicyKey, Policy>,
     revocations: BTreeMap<Fingerprint, Revocation>,
+    allowlists: BTreeSet<AllowlistEntry>,
     policies_digest: TableDigest,
     revocations_digest: TableDigest,
+    allowlists_digest: TableDigest,
     /// The last changes, without a gap, up to `position`; at most [`CHANGES_MAX`]. An edge that lacks only
     /// these is sent only these.
     recent: VecDeque<Numbered>,
@@ -31,6 +33,8 @@ pub struct Difference {
     pub policies: usize,
     /// Revocations that differ.
     pub revocations: usize,
+    /// Entries of allowlists that differ.
+    pub allowlists: usize,
 }
 
 impl Mirror {
@@ -41,8 +45,10 @@ impl Mirror {
             plans: BTreeMap::new(),
             policies: BTreeMap::new(),
             revocations: BTreeMap::new(),
+            allowlists: BTreeSet::new(),
             policies_digest: TableDigest::default(),
             revocations_digest: TableDigest::default(),
+            allowlists_digest: TableDigest::default(),
             recent: std::mem::take(&mut snapshot.recent).into(),
         };
         for change in snapshot.into_changes() {
@@ -92,6 +98,16 @@ impl Mirror {
                 let old = self.revocations.remove(&fingerprint);
                 old.inspect(|old| self.revocations_digest.remove(old.digest()));
             }
+            Change::SetAllowed(entry) => {
+                if self.allowlists.insert(entry) {
+                    self.allowlists_digest.add(entry.digest());
+                }
+            }
+            Change::RemoveAllowed(entry) => {
+                if self.allowlists.remove(&entry) {
+                    self.allowlists_digest.remove(entry.digest());
+                }
+            }
         }
     }
 
@@ -115,6 +131,11 @@ impl Mirror {
         &self.revocations
     }
 
+    /// Every entry of every allowlist.
+    pub const fn allowlists(&self) -> &BTreeSet<AllowlistEntry> {
+        &self.allowlists
+    }
+
     /// The checksum that an edge's policies must have.
     pub const fn policies_digest(&self) -> TableDigest {
         self.policies_digest
@@ -123,6 +144,11 @@ impl Mirror {
     /// The checksum that an edge's revocations must have.
     pub const fn revocations_digest(&self) -> TableDigest {
         self.revocations_digest
+    }
+
+    /// The checksum that an edge's allowlists must have.
+    pub const fn allowlists_digest(&self) -> TableDigest {
+        self.allowlists_digest
     }
 
     /// The changes after a number, in order; none where some of them are no longer held.
@@ -155,8 +181,13 @@ impl Mirror {
             } else {
                 differing(&self.revocations, &other.revocations)
             },
+            allowlists: if self.allowlists_digest == other.allowlists_digest {
+                0
+            } else {
+                self.allowlists.symmetric_difference(&other.allowlists).count()
+            },
         };
-        let none = Difference { plans: 0, policies: 0, revocations: 0 };
+        let none = Difference { plans: 0, policies: 0, revocations: 0, allowlists: 0 };
         (difference != none).then_some(difference)
     }
 }
@@ -178,6 +209,7 @@ mod tests {
             plans: Vec::new(),
             policies: Vec::new(),
             revocations: Vec::new(),
+            allowlists: Vec::new(),
             recent: Vec::new(),
         })
     }
@@ -198,17 +230,27 @@ mod tests {
             "+r:4100000100000007:0:revoked",
             "+r:4100000200000007:5:expired",
             "-r:4100000200000007",
+            "+a:7:seal:10.0.0.0/8",
+            "+a:7:seal:10.0.0.0/8",
+            "+a:7:seal:2001:db8::/32",
+            "-a:7:seal:10.0.0.0/8",
+            "-a:7:seal:10.0.0.0/8",
         ]));
         let snapshot = Mirror::from_snapshot(Snapshot {
             position: mirror.position(),
             plans: mirror.plans().values().copied().collect(),
             policies: mirror.policies().values().copied().collect(),
             revocations: mirror.revocations().values().copied().collect(),
+            allowlists: mirror.allowlists().iter().copied().collect(),
             recent: Vec::new(),
         });
         assert_eq!((mirror.policies().len(), mirror.revocations().len(), mirror.plans().len()), (1, 1, 1));
         assert_eq!(mirror.policies_digest(), snapshot.policies_digest());
         assert_eq!(mirror.revocations_digest(), snapshot.revocations_digest());
+        assert_eq!(
+            (mirror.allowlists().len(), mirror.allowlists_digest()),
+            (1, snapshot.allowlists_digest())
+        );
         assert_eq!(mirror.difference(&snapshot), None);
     }
 
@@ -236,8 +278,11 @@ mod tests {
     #[test]
     fn a_difference_is_counted_by_table() {
         let (mut one, mut other) = (empty(), empty());
-        one.advance(changes(&["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked"]));
-        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12"]));
-        assert_eq!(one.difference(&other), Some(Difference { plans: 1, policies: 1, revocations: 1 }));
+        one.advance(changes(&["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked", "+a:7:seal:::/0"]));
+        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12", "+a:7:grpc:::/0"]));
+        assert_eq!(
+            one.difference(&other),
+            Some(Difference { plans: 1, policies: 1, revocations: 1, allowlists: 2 })
+        );
     }
 }

@@ -219,12 +219,12 @@ impl Pusher {
     ) -> Result<(), PushError> {
         let Need::Delta(changes) = need else {
             counts.loads += 1;
-            return self.load(pid, mirror, deadline);
+            return self.load(pid, before, mirror, deadline);
         };
         match self.delta(pid, before.sequence, mirror.position().stream, changes, deadline) {
             Err(PushError::Refused { code, .. }) if load_helps(&code) => {
                 counts.loads += 1;
-                self.load(pid, mirror, deadline)
+                self.load(pid, before, mirror, deadline)
             }
             other => other,
         }
@@ -251,11 +251,13 @@ impl Pusher {
         Ok(())
     }
 
-    /// Replaces both tables of a worker; nothing of it is visible there before the end.
-    fn load(&self, pid: u32, mirror: &Mirror, deadline: Instant) -> Result<(), PushError> {
+    /// Replaces all tables of a worker; nothing of it is visible there before the end.
+    fn load(&self, pid: u32, before: &Status, mirror: &Mirror, deadline: Instant) -> Result<(), PushError> {
         // 53 bits, so that a reader in any language holds it.
         let load = random::nonzero_u64()? >> 11;
         let position = mirror.position();
+        let takes_allowlists = before.allowlists.is_some();
+        let allowlists = || mirror.allowlists().iter().filter(|_| takes_allowlists);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let begin = Apply::Begin {
             load,
@@ -263,19 +265,22 @@ impl Pusher {
             sequence: position.sequence,
             policies: count(mirror.policies().len()),
             revocations: count(mirror.revocations().len()),
+            allowlists: count(allowlists().count()),
         };
         tracing::info!(
             worker.pid = pid,
             sequence = position.sequence,
             policies = mirror.policies().len(),
             revocations = mirror.revocations().len(),
+            allowlists = allowlists().count(),
             "loading the tables of a worker whole"
         );
         self.apply(pid, &begin, deadline)?;
         let policies = mirror.policies().values().copied().map(Change::SetPolicy);
         let revocations = mirror.revocations().values().copied().map(Change::SetRevocation);
         let mut parts = 0;
-        for changes in parts_of(policies.chain(revocations)) {
+        let entries = policies.chain(revocations).chain(allowlists().copied().map(Change::SetAllowed));
+        for changes in parts_of(entries) {
             parts += 1;
             let sent = changes.len();
             let applied = self.apply(pid, &Apply::Part { load, part: parts, changes }, deadline)?;
@@ -286,6 +291,7 @@ impl Pusher {
             parts,
             policies_digest: mirror.policies_digest().get(),
             revocations_digest: mirror.revocations_digest().get(),
+            allowlists_digest: if takes_allowlists { mirror.allowlists_digest().get() } else { 0 },
         };
         let applied = self.apply(pid, &commit, deadline)?;
         confirm_sequence(pid, applied, position.sequence)
@@ -398,7 +404,15 @@ fn need_of(status: &Status, mirror: &Mirror) -> Need {
     if !has_stream(status, position.stream) || status.sequence >= position.sequence {
         return Need::Load;
     }
-    mirror.changes_after(status.sequence).map_or(Need::Load, Need::Delta)
+    let changes = mirror.changes_after(status.sequence);
+    changes.filter(|changes| takes_all(status, changes)).map_or(Need::Load, Need::Delta)
+}
+
+/// Whether the worker's module understands these changes. One from before allowlists is loaded whole instead, without
+/// them: it refuses everybody whose address it would have to look at, and still gets every revocation.
+fn takes_all(status: &Status, changes: &[(u64, Change)]) -> bool {
+    let is_allowlist = |change: &Change| matches!(change, Change::SetAllowed(_) | Change::RemoveAllowed(_));
+    status.allowlists.is_some() || !changes.iter().any(|(_, change)| is_allowlist(change))
 }
 
 fn has_stream(status: &Status, stream: StreamId) -> bool {
@@ -414,11 +428,15 @@ fn difference(status: &Status, mirror: &Mirror) -> Option<String> {
     if status.sequence != position.sequence {
         return Some(format!("it stands at sequence {}, not {}", status.sequence, position.sequence));
     }
+    let allowlists = status.allowlists.as_ref();
     let tables = [
-        ("policies", &status.policies, mirror.policies().len(), mirror.policies_digest()),
-        ("revocations", &status.revocations, mirror.revocations().len(), mirror.revocations_digest()),
+        ("policies", Some(&status.policies), mirror.policies().len(), mirror.policies_digest()),
+        ("revocations", Some(&status.revocations), mirror.revocations().len(), mirror.revocations_digest()),
+        ("allowlists", allowlists, mirror.allowlists().len(), mirror.allowlists_digest()),
     ];
-    let differs = tables.into_iter().find(|(_, table, count, digest)| {
+    let mut known =
+        tables.into_iter().filter_map(|(name, table, count, digest)| Some((name, table?, count, digest)));
+    let differs = known.find(|(_, table, count, digest)| {
         usize::try_from(table.count) != Ok(*count) || table.checksum != digest.to_string()
     });
     differs.map(|(name, table, count, _)| {

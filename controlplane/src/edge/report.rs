@@ -67,6 +67,9 @@ pub struct WorkerReport {
     pub policies: TableStatus,
     /// Its revocations.
     pub revocations: TableStatus,
+    /// Its allowlists, entry by entry; none from a module that knows no such table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowlists: Option<TableStatus>,
     /// Panics caught in it.
     pub panics: u64,
 }
@@ -84,6 +87,7 @@ impl EdgeReport {
             sequence: status.sequence,
             policies: status.policies.clone(),
             revocations: status.revocations.clone(),
+            allowlists: status.allowlists.clone(),
             panics: status.panics,
         };
         Self {

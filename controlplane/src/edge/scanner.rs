@@ -56,6 +56,7 @@ pub fn start(database: DatabaseConfig, board: Arc<Board>) -> std::io::Result<Rec
             position: mirror.position(),
             policies: mirror.policies_digest().to_string(),
             revocations: mirror.revocations_digest().to_string(),
+            allowlists: mirror.allowlists_digest().to_string(),
         });
         Ok(Some(mirror))
     })

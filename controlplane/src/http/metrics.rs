@@ -78,6 +78,11 @@ fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
         ),
         ("suiftly_policies", "Policies that the edge should have", as_i64(state.policies as u64)),
         ("suiftly_revocations", "Revocations that the edge should have", as_i64(state.revocations as u64)),
+        (
+            "suiftly_allowlist_entries",
+            "Entries of allowlists that the edge should have",
+            as_i64(state.allowlists as u64),
+        ),
         ("suiftly_plans", "Plans that the edge should have", as_i64(state.plans as u64)),
     ];
     for (name, help, value) in gauges {
@@ -138,6 +143,8 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     let sequence = gauge("suiftly_worker_sequence", "Last change in the worker's tables")?;
     let policies = gauge("suiftly_worker_policies", "Policies in the worker's table")?;
     let revocations = gauge("suiftly_worker_revocations", "Revocations in the worker's table")?;
+    let allowlists =
+        gauge("suiftly_worker_allowlist_entries", "Entries of allowlists in the worker's table")?;
     for (pid, status) in &state.statuses {
         let pid = pid.to_string();
         admitted.with_label_values(&[&pid]).inc_by(status.admitted);
@@ -145,6 +152,9 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
         sequence.with_label_values(&[&pid]).set(as_i64(status.sequence));
         policies.with_label_values(&[&pid]).set(as_i64(status.policies.count));
         revocations.with_label_values(&[&pid]).set(as_i64(status.revocations.count));
+        if let Some(table) = &status.allowlists {
+            allowlists.with_label_values(&[&pid]).set(as_i64(table.count));
+        }
         for (reason, count) in &status.refused {
             refused.with_label_values(&[&pid, reason]).inc_by(*count);
         }
@@ -152,7 +162,7 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     for counter in [admitted, refused, panics] {
         register(registry, counter)?;
     }
-    for gauge in [sequence, policies, revocations] {
+    for gauge in [sequence, policies, revocations, allowlists] {
         register(registry, gauge)?;
     }
     Ok(())
@@ -176,7 +186,7 @@ mod tests {
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
         let text = String::from_utf8(render(&board, 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 18, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 19, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::commands::to_json;
 use crate::edge::Edge;
-use crate::load::{self, Announced};
+use crate::load::{self, Announced, Digests};
 use crate::panic_guard::guarded;
 use crate::tables::not_ready;
 use edgeformat::command::Apply;
@@ -34,12 +34,17 @@ fn carry_out(edge: &Edge, apply: Apply) -> Applied {
         Apply::LocalCommit { load, parts, revocations_digest } => {
             edge.local_revocations.commit(load, parts, revocations_digest)
         }
-        Apply::Begin { load, stream, sequence, policies, revocations } => {
-            load::begin(edge, Announced { load, stream, sequence, policies, revocations })
+        Apply::Begin { load, stream, sequence, policies, revocations, allowlists } => {
+            load::begin(edge, Announced { load, stream, sequence, policies, revocations, allowlists })
         }
         Apply::Part { load, part, changes } => load::part(edge, load, part, &changes),
-        Apply::Commit { load, parts, policies_digest, revocations_digest } => {
-            load::commit(edge, load, parts, policies_digest, revocations_digest)
+        Apply::Commit { load, parts, policies_digest, revocations_digest, allowlists_digest } => {
+            let expected = Digests {
+                policies: policies_digest,
+                revocations: revocations_digest,
+                allowlists: allowlists_digest,
+            };
+            load::commit(edge, load, parts, expected)
         }
     }
 }

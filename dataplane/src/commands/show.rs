@@ -2,7 +2,7 @@
 
 use crate::commands::to_json;
 use crate::edge::Edge;
-use crate::policies::Policies;
+use crate::tables::Tables;
 use apikey::{CustomerId, Service};
 use edgeformat::status::{ShowCustomer, ShowService};
 use edgeformat::{PolicyKey, Reason};
@@ -13,20 +13,23 @@ pub fn run<'a>(edge: &Edge, mut words: impl Iterator<Item = &'a str>) -> String 
     match (customer, words.find(|word| !word.is_empty()), edge.tables.read()) {
         (None, _, _) | (_, Some(_), _) => error("usage: suiftly show <customer id, 1 to 4294967295>"),
         (_, _, None) => error("a command panicked earlier; reload HAProxy"),
-        (Some(customer), None, Some(tables)) => to_json(&show(edge, &tables.policies, customer)),
+        (Some(customer), None, Some(tables)) => to_json(&show(edge, &tables, customer)),
     }
 }
 
-fn show(edge: &Edge, policies: &Policies, customer: CustomerId) -> ShowCustomer {
+fn show(edge: &Edge, tables: &Tables, customer: CustomerId) -> ShowCustomer {
     let of_service = |service: Service| {
-        let policy = policies.get(customer, service);
-        let slot = edge.usage.find(PolicyKey { customer, service })?;
+        let key = PolicyKey { customer, service };
+        let policy = tables.policies.get(customer, service);
+        let slot = edge.usage.find(key)?;
         let shown = ShowService {
             state: policy.map_or(Reason::NoService.code(), |policy| policy.state().word()).to_owned(),
             plan: policy.map_or(0, |policy| policy.plan().get()),
             allowlist: policy.is_some_and(|policy| policy.allowlist()),
+            allowed: tables.allowlists.list(key).map(|prefix| prefix.to_string()).collect(),
             admitted: slot.admitted(),
             refused: slot.refused(),
+            rejected: slot.rejected(),
         };
         Some((service.name().to_owned(), shown))
     };

@@ -1,8 +1,10 @@
 //! `suiftly status`: how this process stands.
 
+use crate::allowlists;
 use crate::commands::to_json;
 use crate::edge::Edge;
 use crate::panic_guard::guarded;
+use crate::tables::Tables;
 use edgeformat::status::{Status, TableStatus};
 
 /// The answer; `lua` is the version of Lua in this HAProxy.
@@ -19,16 +21,18 @@ fn status(edge: &Edge, lua: &str) -> Status {
     guarded(edge, (), || edge.journal.look_again(edge));
     let problem = edge.journal.problem();
     let tables = edge.tables.read();
-    let (readable, stream, sequence, policies, revocations) = match &tables {
-        None => (false, String::new(), 0, table(0, Default::default(), 0), table(0, Default::default(), 0)),
+    let none = || table(0, Default::default(), 0);
+    let (readable, stream, sequence, policies, revocations, allowlists) = match &tables {
+        None => (false, String::new(), 0, none(), none(), none()),
         Some(tables) => {
-            let (policies, revocations) = (&tables.policies, &tables.revocations);
+            let Tables { policies, revocations, allowlists, .. } = &**tables;
             (
                 true,
                 tables.stream.to_string(),
                 tables.sequence,
                 table(policies.len(), policies.digest(), policies.room()),
                 table(revocations.len(), revocations.digest(), revocations.room()),
+                table(allowlists.len(), allowlists.digest(), allowlists::ENTRIES_MAX),
             )
         }
     };
@@ -48,6 +52,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
         sequence,
         policies,
         revocations,
+        allowlists: Some(allowlists),
         local_revocations,
         key_groups: edge.keyring.groups(),
         accept_v0_groups: edge.keyring.accept_v0_groups(),

@@ -7,7 +7,7 @@ use dataplane::edge::Edge;
 use dataplane::settings::Settings;
 use dataplane::start::start;
 use edgeformat::map_file::{default_errors, default_services, write_plans, write_table};
-use edgeformat::{Policy, Revocation, StreamId};
+use edgeformat::{AllowlistEntry, Policy, Revocation, StreamId};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,9 +25,17 @@ pub(crate) struct State {
 }
 
 pub(crate) fn policies(stream: StreamId, sequence: u64) -> String {
-    let lines = ["7 seal enabled 3 -", "8 grpc disabled 3 allowlist"];
-    let policies = lines.map(|line| Policy::from_fields(line.split(' ')).unwrap());
+    policy_table(stream, sequence, &["7 seal enabled 3 -", "8 grpc disabled 3 allowlist"])
+}
+
+pub(crate) fn policy_table(stream: StreamId, sequence: u64, lines: &[&str]) -> String {
+    let policies = lines.iter().map(|line| Policy::from_fields(line.split(' ')).unwrap());
     write_table(stream, sequence, policies)
+}
+
+pub(crate) fn allowlists(stream: StreamId, sequence: u64) -> String {
+    let lines = ["8 grpc 203.0.113.0/24", "8 grpc 2001:db8::/32"];
+    write_table(stream, sequence, lines.map(|line| AllowlistEntry::from_fields(line.split(' ')).unwrap()))
 }
 
 pub(crate) fn revocations(stream: StreamId, sequence: u64) -> String {
@@ -47,6 +55,7 @@ impl State {
         state.write("maps/errors.map", &default_errors());
         state.write("maps/policies.map", &policies(STREAM, 42));
         state.write("maps/revocations.map", &revocations(STREAM, 42));
+        state.write("maps/allowlists.map", &allowlists(STREAM, 42));
         let secret = SECRET.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
             hex
