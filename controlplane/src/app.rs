@@ -4,6 +4,7 @@ use crate::changes::listener;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig};
 use crate::db::{Database, DbError};
+use crate::domain::{DomainError, key_groups};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
 use crate::edge::control_socket::{ControlSocket, ControlSocketError, StateLock};
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// There is no usable database.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The keyring's groups could not be noted.
+    #[error("the master key groups could not be noted in the database")]
+    KeyGroups(#[source] DomainError),
     /// The agent could not begin.
     #[error(transparent)]
     Agent(#[from] LookError),
@@ -68,7 +72,10 @@ pub fn serve(config: &Config, clock: Clock) -> Result<(), ServeError> {
     let lock = StateLock::take(&config.state.serve_lock())?;
     // Read now, so that a keyring that cannot be used is found now and not at the first key.
     let keyring = keyring::load_or_make(&config.keyring)?;
-    let database = Database::open(&config.database)?;
+    let mut database = Database::open(&config.database)?;
+    database
+        .write(|tx| key_groups::adopt_first(tx, &keyring, clock.now_ms()))
+        .map_err(ServeError::KeyGroups)?;
     make_folder(&config.state.maps(), 0o750)?;
 
     let board = Arc::new(Board::new(clock.clone()));

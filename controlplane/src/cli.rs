@@ -14,6 +14,7 @@ pub mod edge;
 pub mod failure;
 pub mod key;
 pub mod key_text;
+pub mod keyring;
 pub mod reply;
 pub mod revocation_list;
 pub mod serve;
@@ -58,6 +59,9 @@ enum Command {
     /// Make and examine keys with a keyring file, without a database
     #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
     Key(key::KeyCommand),
+    /// The secrets of the master key groups: add one, have keys made in it, retire one
+    #[command(subcommand, after_help = "Example:\n  suiftly keyring add-group")]
+    Keyring(keyring::KeyringCommand),
     /// Look at everything that the edge on this machine stands on, and say what to do
     #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly doctor\n\n\
         Exit code 0 without a problem, else 1.")]
@@ -132,6 +136,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
+        Command::Keyring(command) => keyring::run(&command, config, &clock),
     }
 }
 

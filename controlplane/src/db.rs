@@ -13,6 +13,7 @@ mod connection;
 pub mod customer_lock;
 pub mod customers;
 pub mod derivation_counters;
+pub mod key_groups;
 mod migrate;
 pub mod operator_tokens;
 pub mod plans;

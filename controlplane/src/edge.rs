@@ -13,6 +13,8 @@ pub mod control_protocol;
 pub mod control_socket;
 pub mod expected;
 mod journal_file;
+pub mod key_confirmation;
+pub mod key_groups;
 pub mod local_revocations;
 pub mod map_files;
 pub mod mirror;

@@ -91,12 +91,12 @@ local function table_status(entries)
 end
 
 local function change(tables, text)
-    local kind, rest = text:match("^([+-][prl]):(.+)$")
+    local kind, rest = text:match("^([+-][prlg]):(.+)$")
     if kind == "+p" then tables.policies[rest:match("^%d+:%l+")] = hashed(rest, digest_of_policy)
     elseif kind == "-p" then tables.policies[rest] = nil
     elseif kind == "+r" then tables.revocations[rest:match("^%x+")] = hashed(rest, digest_of_revocation)
     elseif kind == "-r" then tables.revocations[rest] = nil
-    elseif kind ~= "+l" and kind ~= "-l" then return false end
+    elseif not kind or not kind:match("[lg]") then return false end
     return true
 end
 

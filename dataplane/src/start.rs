@@ -152,7 +152,10 @@ fn replay(
             let known = match change {
                 Change::SetPolicy(_) | Change::RemovePolicy(_) => policies_at,
                 Change::SetRevocation(_) | Change::RemoveRevocation(_) => revocations_at,
-                Change::SetPlan(_) | Change::RemovePlan(_) => continue,
+                Change::SetPlan(_)
+                | Change::RemovePlan(_)
+                | Change::SetKeyGroup(..)
+                | Change::RemoveKeyGroup(_) => continue,
             };
             if batch.to > known && no_room.is_ok() {
                 no_room = tables.apply(change, usage);

@@ -45,8 +45,11 @@ impl Tables {
             Change::RemovePolicy(key) => self.policies.remove(*key),
             Change::SetRevocation(revocation) => self.revocations.insert(revocation)?,
             Change::RemoveRevocation(fingerprint) => self.revocations.remove(*fingerprint),
-            // Rates are HAProxy's own: they stand in its map, not here.
-            Change::SetPlan(_) | Change::RemovePlan(_) => {}
+            // Rates are HAProxy's own: they stand in its map, not here. Key groups come from the keyring file, at start.
+            Change::SetPlan(_)
+            | Change::RemovePlan(_)
+            | Change::SetKeyGroup(..)
+            | Change::RemoveKeyGroup(_) => {}
         }
         Ok(())
     }

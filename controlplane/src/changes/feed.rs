@@ -2,8 +2,9 @@
 
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use crate::db::{DbError, ReadTx, change_log, plans, revocations, services, stream};
+use crate::db::{DbError, ReadTx, change_log, key_groups, plans, revocations, services, stream};
 use crate::domain::policy_of;
+use apikey::{CheckValue, Group};
 use edgeformat::{Plan, Policy, Revocation};
 
 /// The most changes that are read one by one; who lacks more reads a snapshot, which is faster then.
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub policies: Vec<Policy>,
     /// Every revocation.
     pub revocations: Vec<Revocation>,
+    /// Every master key group that the edges must hold, with the check value of its secret.
+    pub key_groups: Vec<(Group, CheckValue)>,
     /// The last changes before the moment, for an edge that lacks only these.
     pub recent: Vec<Numbered>,
 }
@@ -71,6 +74,14 @@ pub fn snapshot(tx: &mut ReadTx<'_>) -> Result<Snapshot, DbError> {
         plans: plans::all(tx)?,
         policies: policies.iter().filter_map(|(service, customer)| policy_of(service, *customer)).collect(),
         revocations: revocations::all(tx)?,
-        recent: change_log::after(tx, before_recent, CHANGES_MAX)?,
+        key_groups: key_groups::held(tx)?,
+        recent: without_gap(change_log::after(tx, before_recent, CHANGES_MAX)?),
     })
+}
+
+/// The changes after the last gap. A restore leaves one number out: what came before it is of another history.
+fn without_gap(mut changes: Vec<Numbered>) -> Vec<Numbered> {
+    let follows = |pair: &[Numbered]| matches!(pair, [(one, _), (next, _)] if one + 1 == *next);
+    let last_gap = changes.windows(2).rposition(|pair| !follows(pair));
+    changes.split_off(last_gap.map_or(0, |before| before + 1))
 }

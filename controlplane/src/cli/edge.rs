@@ -10,7 +10,7 @@ use crate::edge::runtime_socket::{MasterSocket, SocketError, unusable};
 use crate::edge::workers::parse_show_proc;
 use apikey::CustomerId;
 use clap::{Args, Subcommand};
-use edgeformat::status::ShowCustomer;
+use edgeformat::status::{KeyGroupCheck, ShowCustomer};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -95,6 +95,9 @@ fn edge_text(edge: &EdgeReport) -> String {
     for problem in &edge.map_problems {
         text.push_str(&format!("refused: {problem}\n"));
     }
+    for problem in &edge.key_problems {
+        text.push_str(&format!("keyring: {problem}\n"));
+    }
     for worker in &edge.workers {
         text.push('\n');
         text.push_str(&worker_text(worker));
@@ -114,8 +117,15 @@ fn worker_text(worker: &WorkerReport) -> String {
         ("change", worker.sequence.to_string()),
         ("policies", table(&worker.policies)),
         ("revocations", table(&worker.revocations)),
+        ("key groups", key_groups(&worker.key_groups)),
         ("panics", worker.panics.to_string()),
     ])
+}
+
+/// `1 (check 3f0a91bc), 2 (check …)`.
+fn key_groups(groups: &[KeyGroupCheck]) -> String {
+    let one = |held: &KeyGroupCheck| format!("{} (check {})", held.group, held.check);
+    groups.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Serialize)]

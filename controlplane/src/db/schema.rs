@@ -99,4 +99,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    key_groups (key_group) {
+        key_group -> BigInt,
+        check_value -> Text,
+        state -> Text,
+        added_at_ms -> BigInt,
+        confirmed_at_ms -> Nullable<BigInt>,
+        retired_at_ms -> Nullable<BigInt>,
+        removed_at_ms -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(services, customers);

@@ -146,6 +146,18 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 revoked_at_ms: Some(BIG)
             }
         ),
+        round_trip!(
+            c,
+            key_groups {
+                key_group: 31_i64,
+                check_value: "0a1b2c3d",
+                state: "removed",
+                added_at_ms: BIG,
+                confirmed_at_ms: Some(BIG),
+                retired_at_ms: Some(BIG),
+                removed_at_ms: Some(BIG)
+            }
+        ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
@@ -181,6 +193,12 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
+        "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3', 'wanted', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'gone', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'wanted', 0, NULL, 1, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'retired', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'removed', 0, NULL, 1, NULL)",
         "INSERT INTO change_log VALUES (0, 'x', 0)",
         "INSERT INTO change_log VALUES (1, '', 0)",
     ] {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Database, DbError};
 use crate::edge::board::Board;
+use crate::edge::key_groups::KeyGroups;
 use crate::edge::local_revocations::LocalRevocations;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
@@ -58,6 +59,9 @@ pub struct Agent {
     local_revocations: LocalRevocations,
     /// What is wrong with them.
     map_problems: Vec<String>,
+    key_groups: KeyGroups,
+    /// What is wrong with the keyring.
+    key_problems: Vec<String>,
     scans: Receiver<Mirror>,
     board: Arc<Board>,
     clock: Clock,
@@ -84,6 +88,7 @@ impl Agent {
         let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
         let local_revocations = LocalRevocations::new(&maps, clock.clone());
         let operator_maps = OperatorMaps::new(&maps, socket.clone(), clock.clone());
+        let key_groups = KeyGroups::new(config.keyring.file.clone(), socket.clone(), clock.clone());
         let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
         board.publish(0, |state| {
             state.database = Some(mirror.position());
@@ -100,6 +105,8 @@ impl Agent {
             operator_maps,
             local_revocations,
             map_problems: Vec::new(),
+            key_groups,
+            key_problems: Vec::new(),
             scans,
             board,
             clock,
@@ -130,7 +137,9 @@ impl Agent {
         self.take_in_a_scan(counts);
         self.adopt_drafts()?;
         self.files.make_durable(&self.mirror, self.generation)?;
+        self.key_problems = self.key_groups.look_at_the_file(self.mirror.key_groups());
         let workers = self.pusher.bring_every_worker_in_step(&self.mirror, counts)?;
+        self.key_problems.extend(self.key_groups.bring_in_force(&workers, self.pusher.statuses()));
         self.map_problems = self.operator_maps.look(&workers);
         self.map_problems.extend(self.local_revocations.look(&self.pusher));
         Ok(workers)
@@ -171,6 +180,7 @@ impl Agent {
                 plans = difference.plans,
                 policies = difference.policies,
                 revocations = difference.revocations,
+                key_groups = difference.key_groups,
                 sequence = scan.position().sequence,
                 "the database holds what its change log never said; the edge is repaired. Change it with `suiftly admin` only"
             );
@@ -212,7 +222,7 @@ impl Agent {
             (self.mirror.plans().len(), self.mirror.policies().len(), self.mirror.revocations().len());
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
-        let map_problems = self.map_problems.clone();
+        let (map_problems, key_problems) = (self.map_problems.clone(), self.key_problems.clone());
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
             state.database = Some(position);
@@ -222,6 +232,7 @@ impl Agent {
             state.errors += u64::from(error.is_some());
             state.statuses = statuses;
             state.map_problems = map_problems;
+            state.key_problems = key_problems;
             match result {
                 Ok(workers) => {
                     state.confirmed = Some(position);

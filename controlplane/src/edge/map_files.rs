@@ -365,6 +365,7 @@ mod tests {
             plans: Vec::new(),
             policies: Vec::new(),
             revocations: Vec::new(),
+            key_groups: Vec::new(),
             recent: Vec::new(),
         })
     }

@@ -4,7 +4,7 @@
 use crate::changes::feed::{CHANGES_MAX, Snapshot};
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use apikey::Fingerprint;
+use apikey::{CheckValue, Fingerprint, Group};
 use edgeformat::{Change, Plan, PlanNumber, Policy, PolicyKey, Revocation, TableDigest};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +15,7 @@ pub struct Mirror {
     plans: BTreeMap<PlanNumber, Plan>,
     policies: BTreeMap<PolicyKey, Policy>,
     revocations: BTreeMap<Fingerprint, Revocation>,
+    key_groups: BTreeMap<Group, CheckValue>,
     policies_digest: TableDigest,
     revocations_digest: TableDigest,
     /// The last changes, without a gap, up to `position`; at most [`CHANGES_MAX`]. An edge that lacks only
@@ -31,6 +32,8 @@ pub struct Difference {
     pub policies: usize,
     /// Revocations that differ.
     pub revocations: usize,
+    /// Master key groups that differ.
+    pub key_groups: usize,
 }
 
 impl Mirror {
@@ -41,6 +44,7 @@ impl Mirror {
             plans: BTreeMap::new(),
             policies: BTreeMap::new(),
             revocations: BTreeMap::new(),
+            key_groups: snapshot.key_groups.into_iter().collect(),
             policies_digest: TableDigest::default(),
             revocations_digest: TableDigest::default(),
             recent: snapshot.recent.into(),
@@ -76,6 +80,12 @@ impl Mirror {
             }
             Change::RemovePlan(number) => {
                 self.plans.remove(&number);
+            }
+            Change::SetKeyGroup(group, check) => {
+                self.key_groups.insert(group, check);
+            }
+            Change::RemoveKeyGroup(group) => {
+                self.key_groups.remove(&group);
             }
             Change::SetPolicy(policy) => {
                 let old = self.policies.insert(policy.key, policy);
@@ -118,6 +128,11 @@ impl Mirror {
         &self.revocations
     }
 
+    /// Every master key group that the edges must hold, with the check value of its secret.
+    pub const fn key_groups(&self) -> &BTreeMap<Group, CheckValue> {
+        &self.key_groups
+    }
+
     /// The checksum that an edge's policies must have.
     pub const fn policies_digest(&self) -> TableDigest {
         self.policies_digest
@@ -158,8 +173,9 @@ impl Mirror {
             } else {
                 differing(&self.revocations, &other.revocations)
             },
+            key_groups: differing(&self.key_groups, &other.key_groups),
         };
-        let none = Difference { plans: 0, policies: 0, revocations: 0 };
+        let none = Difference { plans: 0, policies: 0, revocations: 0, key_groups: 0 };
         (difference != none).then_some(difference)
     }
 }
@@ -181,6 +197,7 @@ mod tests {
             plans: Vec::new(),
             policies: Vec::new(),
             revocations: Vec::new(),
+            key_groups: Vec::new(),
             recent: Vec::new(),
         })
     }
@@ -201,12 +218,16 @@ mod tests {
             "+r:4100000100000007:0:revoked",
             "+r:4100000200000007:5:expired",
             "-r:4100000200000007",
+            "+g:1:00112233",
+            "+g:2:8899aabb",
+            "-g:1",
         ]));
         let snapshot = Mirror::from_snapshot(Snapshot {
             position: mirror.position(),
             plans: mirror.plans().values().copied().collect(),
             policies: mirror.policies().values().copied().collect(),
             revocations: mirror.revocations().values().copied().collect(),
+            key_groups: mirror.key_groups().iter().map(|(group, check)| (*group, *check)).collect(),
             recent: Vec::new(),
         });
         assert_eq!((mirror.policies().len(), mirror.revocations().len(), mirror.plans().len()), (1, 1, 1));
@@ -240,7 +261,8 @@ mod tests {
     fn a_difference_is_counted_by_table() {
         let (mut one, mut other) = (empty(), empty());
         one.advance(changes(&["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked"]));
-        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12"]));
-        assert_eq!(one.difference(&other), Some(Difference { plans: 1, policies: 1, revocations: 1 }));
+        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12", "+g:2:8899aabb"]));
+        let expected = Difference { plans: 1, policies: 1, revocations: 1, key_groups: 1 };
+        assert_eq!(one.difference(&other), Some(expected));
     }
 }

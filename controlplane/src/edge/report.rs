@@ -1,7 +1,7 @@
 //! How an edge stands, for operators: `suiftly edge status`.
 
 use crate::edge::board::EdgeState;
-use edgeformat::status::{Status, TableStatus};
+use edgeformat::status::{KeyGroupCheck, Status, TableStatus};
 use serde::{Deserialize, Serialize};
 
 const MS_PER_S: i64 = 1_000;
@@ -27,6 +27,9 @@ pub struct EdgeReport {
     pub last_error: Option<String>,
     /// Operators' map files that are refused, with line and reason.
     pub map_problems: Vec<String>,
+    /// What is wrong with its keyring: keys of some groups may be refused there. It is no reason not to be in step.
+    #[serde(default)]
+    pub key_problems: Vec<String>,
 }
 
 /// One worker of HAProxy.
@@ -50,6 +53,10 @@ pub struct WorkerReport {
     pub policies: TableStatus,
     /// Its revocations.
     pub revocations: TableStatus,
+    /// The master key groups of its keyring, with the check value of each secret; empty from a module that does not know
+    /// them.
+    #[serde(default)]
+    pub key_groups: Vec<KeyGroupCheck>,
     /// Panics caught in it.
     pub panics: u64,
 }
@@ -67,6 +74,7 @@ impl EdgeReport {
             sequence: status.sequence,
             policies: status.policies.clone(),
             revocations: status.revocations.clone(),
+            key_groups: status.key_group_checks.clone(),
             panics: status.panics,
         };
         Self {
@@ -79,6 +87,7 @@ impl EdgeReport {
             workers: state.statuses.iter().map(worker).collect(),
             last_error: state.last_error.clone(),
             map_problems: state.map_problems.clone(),
+            key_problems: state.key_problems.clone(),
         }
     }
 }
