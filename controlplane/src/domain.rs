@@ -3,6 +3,7 @@
 pub mod customers;
 pub mod key_groups;
 pub mod keys;
+pub mod offered;
 pub mod operator_tokens;
 pub mod policy;
 pub mod revocations;

@@ -19,6 +19,7 @@ pub mod local_revocations;
 pub mod map_files;
 pub mod mirror;
 mod native_map;
+pub mod offer_back;
 pub mod operator_maps;
 pub mod plan_map;
 pub mod push;

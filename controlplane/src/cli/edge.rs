@@ -1,7 +1,7 @@
 //! `suiftly edge …`: what each edge has, and whether it is what the database says.
 
 use crate::cli::reply::lines;
-use crate::cli::{Exit, Failure, Reply};
+use crate::cli::{Exit, Failure, Reply, edge_offered};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::control_client;
@@ -27,6 +27,9 @@ pub enum EdgeCommand {
     /// What an edge has otherwise than the database; it is put right within a second
     #[command(after_help = "Example:\n  suiftly edge diff\n\nExit code 5 where something differs.")]
     Diff,
+    /// Revocations that edges gave back to a database that was restored from a backup
+    #[command(after_help = "Example:\n  suiftly edge offered --json")]
+    Offered(edge_offered::OfferedArguments),
     /// Write every map file and load every worker anew from the database
     #[command(after_help = "Example:\n  suiftly edge resync")]
     Resync(ResyncArguments),
@@ -55,6 +58,7 @@ pub fn run(command: &EdgeCommand, config: &Config, clock: &Clock) -> Result<Repl
     match command {
         EdgeCommand::Status => status(config),
         EdgeCommand::Diff => diff(config),
+        EdgeCommand::Offered(arguments) => edge_offered::run(arguments, config),
         EdgeCommand::Resync(arguments) => resync(config, Duration::from_secs(arguments.wait_limit)),
         EdgeCommand::Show { customer } => show(*customer, config, clock),
     }

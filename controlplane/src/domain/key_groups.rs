@@ -107,7 +107,7 @@ pub fn want(
 ) -> Result<Position, DomainError> {
     database.write(|tx| {
         match key_groups::find(tx, group)? {
-            None => add_wanted(tx, group, check, now_ms)?,
+            None => ask_for(tx, group, check, now_ms)?,
             Some(row) if row.state != KeyGroupState::Wanted => {
                 return Err(DomainError::Refused(format!(
                     "group {group} is {}: nothing is minted in it any more",
@@ -203,28 +203,41 @@ pub fn remove(
     })
 }
 
-/// After a restore: nothing more is minted in any group that there was, in the backup or in the keyring, since nobody
-/// knows which numbers were given out after the backup; and a new one is asked for.
+/// After a restore: nothing more is minted in any group that there was, in the backup or in the keyring (`held`), since
+/// nobody knows which numbers were given out after the backup.
 ///
 /// # Errors
 /// [`DomainError::Db`].
-pub fn begin_anew(
+pub fn retire_all(
     tx: &mut WriteTx<'_>,
-    keyring: &Keyring,
-    new: Group,
-    check: CheckValue,
+    held: &[(Group, CheckValue)],
     now_ms: i64,
 ) -> Result<(), DomainError> {
     for row in key_groups::all(tx)?.into_iter().filter(|row| row.state == KeyGroupState::Wanted) {
         key_groups::update(tx, &retired(row, now_ms))?;
     }
-    for (group, check) in keyring.checks() {
+    for (group, check) in held.iter().copied() {
         if key_groups::find(tx, group)?.is_none() {
-            add_wanted(tx, group, check, now_ms)?;
+            ask_for(tx, group, check, now_ms)?;
             key_groups::update(tx, &retired(wanted(group, check, now_ms), now_ms))?;
         }
     }
-    add_wanted(tx, new, check, now_ms)
+    Ok(())
+}
+
+/// Asks every edge to hold a group that nobody has asked for before.
+///
+/// # Errors
+/// [`DomainError::Db`], also where it is known already.
+pub fn ask_for(
+    tx: &mut WriteTx<'_>,
+    group: Group,
+    check: CheckValue,
+    now_ms: i64,
+) -> Result<(), DomainError> {
+    key_groups::insert(tx, &wanted(group, check, now_ms))?;
+    record(tx, &Change::SetKeyGroup(group, check), now_ms)?;
+    Ok(())
 }
 
 fn retire_in(
@@ -244,7 +257,7 @@ fn retire_in(
         (Some(row), _) => row,
         // Put into the keyring by hand, and never asked for.
         (None, Some(check)) => {
-            add_wanted(tx, group, check, now_ms)?;
+            ask_for(tx, group, check, now_ms)?;
             wanted(group, check, now_ms)
         }
         (None, None) => return Err(DomainError::NoKeyGroup(group)),
@@ -255,12 +268,6 @@ fn retire_in(
     }
     let live_keys = key_groups::live_keys(tx, group)?;
     Ok(Retired { row, live_keys, position: stream::position(tx)? })
-}
-
-fn add_wanted(tx: &mut WriteTx<'_>, group: Group, check: CheckValue, now_ms: i64) -> Result<(), DomainError> {
-    key_groups::insert(tx, &wanted(group, check, now_ms))?;
-    record(tx, &Change::SetKeyGroup(group, check), now_ms)?;
-    Ok(())
 }
 
 const fn wanted(group: Group, check: CheckValue, now_ms: i64) -> KeyGroupRow {

@@ -6,15 +6,17 @@
 //! It deliberately does not decide anything: what a customer may do is decided by [`crate::domain`] alone.
 
 use crate::app::chain_of;
-use crate::changes::feed::{self, Feed};
+use crate::changes::feed::{self, Feed, Snapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Database, DbError};
+use crate::domain::DomainError;
 use crate::edge::board::Board;
 use crate::edge::key_groups::KeyGroups;
 use crate::edge::local_revocations::LocalRevocations;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
+use crate::edge::offer_back;
 use crate::edge::operator_maps::OperatorMaps;
 use crate::edge::push::{PushCounts, PushError, Pusher};
 use crate::edge::runtime_socket::MasterSocket;
@@ -36,6 +38,9 @@ pub enum LookError {
     /// The database could not be read.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// What this edge knows could not be offered to the database; nothing of it is adopted.
+    #[error("the revocations that this edge knows could not be offered to the database")]
+    Offer(#[from] DomainError),
     /// A map file could not be made; nothing was pushed.
     #[error(transparent)]
     MapFile(#[from] MapFileIoError),
@@ -81,6 +86,8 @@ impl Agent {
         scans: Receiver<Mirror>,
         clock: Clock,
     ) -> Result<Self, LookError> {
+        // Before the files are written: they may be all that still knows a revocation.
+        offer_back::offer_what_is_on_disk(&mut database, &config.state.maps(), clock.now_ms())?;
         let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
         let mut files = MapFiles::new(config.state.maps());
         files.make_durable(&mirror, 0)?;
@@ -146,24 +153,35 @@ impl Agent {
     }
 
     /// Everything from the database, into new files, into every worker.
-    fn begin_anew(&mut self) -> Result<(), DbError> {
-        self.mirror = Mirror::from_snapshot(self.database.read(feed::snapshot)?);
-        self.generation += 1;
+    fn begin_anew(&mut self) -> Result<(), LookError> {
+        let snapshot = self.database.read(feed::snapshot)?;
+        self.adopt(snapshot)?;
         self.pusher.distrust_everyone();
         Ok(())
     }
 
-    fn follow_the_database(&mut self) -> Result<(), DbError> {
+    /// Takes a snapshot for the mirror. One of another history is of a database that was restored: what only we know as
+    /// revoked is offered to it first.
+    fn adopt(&mut self, snapshot: Snapshot) -> Result<(), LookError> {
+        let snapshot = if snapshot.position.stream == self.mirror.position().stream {
+            snapshot
+        } else {
+            let known = self.mirror.revocations().values();
+            offer_back::snapshot_after_offering(&mut self.database, known, self.clock.now_ms())?
+        };
+        self.mirror = Mirror::from_snapshot(snapshot);
+        self.generation += 1;
+        Ok(())
+    }
+
+    fn follow_the_database(&mut self) -> Result<(), LookError> {
         let known = self.mirror.position();
         match self.database.read(|tx| feed::after(tx, known))? {
             Feed::Changes(changes) if changes.is_empty() => {}
             Feed::Changes(changes) => {
                 self.mirror.advance(changes);
             }
-            Feed::Snapshot(snapshot) => {
-                self.mirror = Mirror::from_snapshot(snapshot);
-                self.generation += 1;
-            }
+            Feed::Snapshot(snapshot) => self.adopt(snapshot)?,
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 const MODE: u32 = 0o640;
 
 const POLICIES: &str = "policies.map";
-const REVOCATIONS: &str = "revocations.map";
+pub(in crate::edge) const REVOCATIONS: &str = "revocations.map";
 const PLANS: &str = "plans.map";
 const SERVICES: &str = "services.map";
 const ERRORS: &str = "errors.map";
