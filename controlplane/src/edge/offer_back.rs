@@ -62,7 +62,7 @@ fn offer(
 
 /// The revocations in the table's file and in the journal, of each that is of another history than `ours`. What is damaged
 /// is read as far as it goes: to refuse a key too many is the lesser harm.
-fn known_on_disk(maps: &Path, ours: StreamId) -> Vec<Revocation> {
+pub fn known_on_disk(maps: &Path, ours: StreamId) -> Vec<Revocation> {
     let mut known = BTreeMap::<Fingerprint, Revocation>::new();
     let mut table = None;
     let path = maps.join(REVOCATIONS);
