@@ -116,7 +116,8 @@ mod tests {
     }
 
     fn edge(name: &str, workers: Vec<WorkerReport>) -> EdgeReport {
-        let state = crate::edge::board::EdgeState { in_step_since_ms: Some(1), ..Default::default() };
+        let mut state = crate::edge::board::EdgeState::default();
+        state.in_step_since_ms = Some(1);
         let report = EdgeReport::of(name, &state, 1);
         EdgeReport { workers, sequence: 5, stream: AT.stream.to_string(), ..report }
     }
