@@ -264,7 +264,7 @@ fn what_an_edge_offers_is_taken_in_once_and_only_where_it_is_stronger(backend: B
         .read(|tx| controlplane::db::change_log::after(tx, 0, 100))
         .unwrap()
         .iter()
-        .map(|(_, change)| change.to_string()[14..19].to_owned())
+        .map(|(_, change)| change.to_string()[15..20].to_owned())
         .collect();
     told.sort();
     assert_eq!(told, ["0002:", "0003:", "0005:", "0006:"]);
