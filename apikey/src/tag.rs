@@ -48,7 +48,7 @@ impl MacKey {
     /// Which secret this is, without telling it.
     pub fn check_value(&self) -> CheckValue {
         let mut block = [0; BLOCK];
-        block[..CHECK_MESSAGE.len()].copy_from_slice(CHECK_MESSAGE);
+        block.iter_mut().zip(CHECK_MESSAGE).for_each(|(place, byte)| *place = *byte);
         end_message::<{ CHECK_MESSAGE.len() }>(&mut block);
         let [first, ..] = self.mac_of_block(block);
         CheckValue::from_u32(first)

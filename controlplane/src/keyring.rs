@@ -88,7 +88,8 @@ fn read_text(file: &File, path: &Path) -> Result<Zeroizing<String>, KeyringFileE
         return Err(KeyringFileError::Mode { file: path.to_owned(), mode });
     }
     // All of its room at once: a text that grows leaves copies of secrets behind.
-    let mut text = Zeroizing::new(String::with_capacity(KEYRING_LEN_MAX as usize + 1));
+    let room = usize::try_from(KEYRING_LEN_MAX).unwrap_or(0) + 1;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     file.take(KEYRING_LEN_MAX + 1).read_to_string(&mut text).map_err(read)?;
     if text.len() as u64 > KEYRING_LEN_MAX {
         return Err(KeyringFileError::TooLong(path.to_owned()));
