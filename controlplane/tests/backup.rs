@@ -82,7 +82,7 @@ fn a_backup_while_others_write_is_one_moment_and_comes_back_on_the_other_kind(ba
     let revocations = rows_of(&text, "revocations").len() as u64;
     assert_eq!(answer["sequence"], before + revocations);
     assert_eq!(rows_of(&text, "change_log").len() as u64, before + revocations);
-    assert!(revocations > 10 && revocations % 2 == 0, "{revocations}: whole transactions");
+    assert!(revocations > 10 && revocations.is_multiple_of(2), "{revocations}: whole transactions");
     assert!(from.open_database().read(stream::position).unwrap().sequence > before + revocations);
     for secret in
         std::fs::read_to_string(from.path("keyring.toml")).unwrap().split('"').filter(|part| part.len() == 64)
