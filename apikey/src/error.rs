@@ -51,3 +51,8 @@ pub struct ParseFingerprintError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[error("not a group secret: expected exactly 64 hex digits (32 bytes)")]
 pub struct ParseSecretError;
+
+/// The text is not a [`CheckValue`](crate::CheckValue).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[error("not a check value: expected exactly 8 hex digits, in lower case")]
+pub struct ParseCheckValueError;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod base32;
+mod check;
 mod decode;
 mod error;
 mod fingerprint;
@@ -11,8 +12,12 @@ mod secret;
 mod service;
 mod tag;
 
+pub use check::CheckValue;
 pub use decode::{DecodedKey, VerifiedKey, decode};
-pub use error::{KeyError, ParseCustomerIdError, ParseFingerprintError, ParseSecretError, ParseServiceError};
+pub use error::{
+    KeyError, ParseCheckValueError, ParseCustomerIdError, ParseFingerprintError, ParseSecretError,
+    ParseServiceError,
+};
 pub use fingerprint::Fingerprint;
 pub use issue::{KeyText, issue};
 pub use payload::{CustomerId, Derivation, Group, Version};

@@ -9,7 +9,7 @@
 
 mod by_hand;
 
-use apikey::{GroupSecret, KeyError, MacKey, decode};
+use apikey::{CheckValue, GroupSecret, KeyError, MacKey, decode};
 use by_hand::{any_numbers, any_service, any_version, sealed, verdict};
 use data_encoding::{BASE32_NOPAD, Encoding, Specification};
 use proptest::prelude::*;
@@ -24,6 +24,18 @@ proptest! {
         let text = numbers.issue(&MacKey::new(&GroupSecret::from_bytes(secret)));
         let reference = sealed(&secret, numbers.service.letter(), numbers.head());
         prop_assert_eq!(text.as_str(), reference);
+    }
+
+    #[test]
+    fn a_check_value_is_what_the_hmac_crate_makes_and_reads_back(secret: [u8; 32]) {
+        let check = MacKey::new(&GroupSecret::from_bytes(secret)).check_value();
+        let mac = by_hand::reference_mac(&secret, b"suiftly key group check v1");
+        let expected: String = mac[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        prop_assert_eq!(check.to_string(), expected.as_str());
+        prop_assert_eq!(expected.parse::<CheckValue>(), Ok(check));
+        for other in [expected.to_uppercase() + "x", format!("+{}", &expected[1..]), expected[1..].to_owned()] {
+            prop_assert!(other.parse::<CheckValue>().is_err());
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ def fill(database, revocations, policies):
         db.executemany("INSERT INTO customers VALUES (?, ?, 'active', 0)", ((c, f"0x{c:064x}") for c in customers))
         plan, source = db.execute("SELECT plan, source FROM services LIMIT 1").fetchone()
         db.executemany(
-            "INSERT INTO services VALUES (?, 'seal', 'enabled', NULL, 'enterprise', ?, ?, 0, 0)",
+            "INSERT INTO services VALUES (?, 'seal', 'enabled', NULL, 'enterprise', ?, ?, 0, 0, 0)",
             ((c, plan, source) for c in customers))
         found = set()
         while len(found) < revocations:

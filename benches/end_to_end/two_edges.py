@@ -41,7 +41,7 @@ def fill(url, revocations, policies):
     customers = numbers.sample(range(1, 1 << 31), policies)
     copy("customers", (f"{c},0x{c:064x},active,0" for c in customers))
     psql(url, "-c", "INSERT INTO services SELECT c.customer_id, 'seal', 'enabled', NULL, 'enterprise', like_it.plan, like_it.source, "
-         "0, 0 FROM customers c, (SELECT plan, source FROM services LIMIT 1) like_it "
+         "0, 0, 0 FROM customers c, (SELECT plan, source FROM services LIMIT 1) like_it "
          "WHERE c.customer_id NOT IN (SELECT customer_id FROM services)")
     found = set()
     while len(found) < revocations:

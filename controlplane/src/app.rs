@@ -4,15 +4,15 @@ use crate::changes::{feed, listener};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig};
 use crate::db::{Database, DbError};
-use crate::domain::edges;
+use crate::domain::{DomainError, edges, key_groups};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
 use crate::edge::control_plane::{ConnectionError, ControlPlane};
 use crate::edge::control_socket::{Answerer, ControlSocket, ControlSocketError, StateLock};
 use crate::edge::mirror::Mirror;
 use crate::edge::report::AgentReport;
-use crate::edge::source::DatabaseSource;
-use crate::edge::{files_back, follower, reporter, roster, scanner, watcher};
+use crate::edge::source::{DatabaseSource, SourceError};
+use crate::edge::{files_back, follower, offer_back, reporter, roster, scanner, watcher};
 use crate::http;
 use crate::http::tls::CertificateError;
 use crate::keyring::{self, KeyringFileError};
@@ -44,12 +44,18 @@ pub enum ServeError {
     /// There is no usable database.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The keyring's groups could not be noted.
+    #[error("the master key groups could not be noted in the database")]
+    KeyGroups(#[source] DomainError),
     /// The agent could not begin.
     #[error(transparent)]
     Agent(#[from] LookError),
     /// The state folder is taken, or the socket cannot be made.
     #[error(transparent)]
     ControlSocket(#[from] ControlSocketError),
+    /// What the files of an earlier run know could not be offered to the database.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The control plane cannot be asked with these settings.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -95,6 +101,9 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     // Read now, so that a keyring that cannot be used is found now and not at the first key.
     let keyring = keyring::load_or_make(&config.keyring)?;
     let mut database = Database::open(&config.database)?;
+    database
+        .write(|tx| key_groups::adopt_first(tx, &keyring, clock.now_ms()))
+        .map_err(ServeError::KeyGroups)?;
     let board = Arc::new(match serving {
         Serving::WithEdge => Board::new(clock.clone(), &config.edge.id),
         Serving::WithoutEdge => Board::without_edge(clock.clone()),
@@ -106,8 +115,12 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
         Serving::WithoutEdge => None,
         Serving::WithEdge => {
             make_folder(&config.state.maps(), 0o750)?;
+            // Before the files are written: they may be all that still knows a revocation.
+            let maps = config.state.maps();
+            offer_back::offer_what_is_on_disk(&mut database, &config.edge.id, &maps, clock.now_ms())
+                .map_err(SourceError::Offer)?;
             let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
-            let source = Box::new(DatabaseSource(database));
+            let source = Box::new(DatabaseSource { database, clock: clock.clone() });
             let agent = Agent::start(source, mirror, config, Arc::clone(&board), scans, clock.clone())?;
             watcher = Some(watcher::watch(&config.state.maps(), Arc::clone(&board)));
             Some(agent)
@@ -196,7 +209,9 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
     let (config, agent_board) = (config.clone(), Arc::clone(&board));
     let agent = std::thread::Builder::new().name("edge-agent".to_owned()).spawn(move || {
         // The API answers meanwhile, and can be stopped.
-        let first = known.or_else(|| source.first_snapshot(&agent_board).map(Mirror::from_snapshot));
+        let mut source = source;
+        let first = known
+            .or_else(|| source.first_snapshot(&config.state.maps(), &agent_board).map(Mirror::from_snapshot));
         let Some(mirror) = first else { return };
         let _watcher = watcher::watch(&config.state.maps(), Arc::clone(&agent_board));
         let stopping = agent_board.stopping_flag();

@@ -10,13 +10,16 @@ pub mod admin_key;
 pub mod admin_service;
 pub mod admin_token;
 pub mod agent;
+pub mod backup;
 pub mod confirm;
 pub mod demo_upstream;
 pub mod doctor;
 pub mod edge;
+pub mod edge_offered;
 pub mod failure;
 pub mod key;
 pub mod key_text;
+pub mod keyring;
 pub mod reply;
 pub mod revocation_list;
 pub mod serve;
@@ -66,6 +69,18 @@ enum Command {
     /// Make and examine keys with a keyring file, without a database
     #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
     Key(key::KeyCommand),
+    /// The secrets of the master key groups: add one, have keys made in it, retire one
+    #[command(subcommand, after_help = "Example:\n  suiftly keyring add-group")]
+    Keyring(keyring::KeyringCommand),
+    /// Write everything that the database holds into one file, while everything runs
+    #[command(after_help = "Example:\n  suiftly backup suiftly-2026-11-21.backup\n\n\
+        The keyring's secrets are not in it: keep a copy of the keyring file apart.")]
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of what the database holds; `suiftly serve` must not run
+    #[command(after_help = "Example:\n  suiftly restore suiftly-2026-11-21.backup --replace\n\n\
+        From SQLite to PostgreSQL and back, too: DATABASE_URL says where to. Edges give back the revocations that the backup\n\
+        lacks (`suiftly edge offered`), and no key is made before `suiftly keyring use-group`.")]
+    Restore(backup::RestoreArguments),
     /// Look at everything that the edge on this machine stands on, and say what to do
     #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly doctor\n\n\
         Exit code 0 without a problem, else 1.")]
@@ -145,6 +160,9 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
+        Command::Backup(arguments) => backup::backup(&arguments, config, &clock),
+        Command::Restore(arguments) => backup::restore(&arguments, config, &clock),
+        Command::Keyring(command) => keyring::run(&command, config, &clock),
     }
 }
 

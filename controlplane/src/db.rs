@@ -1,7 +1,7 @@
 //! The database. Only this folder names Diesel.
 //!
 //! SQLite or PostgreSQL, decided by `DATABASE_URL` when the connection is opened. One schema and one set of
-//! queries for both, which keep to what both can do (no upsert, no insert of many rows at once) and the columns
+//! queries for both, which keep to what both can do (no upsert; many rows at once only by [`many_rows`]) and the columns
 //! to `Text`, `BigInt` and `Integer`; the few steps that differ match on the connection's variant.
 //!
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
@@ -15,6 +15,8 @@ pub mod customer_lock;
 pub mod customers;
 pub mod derivation_counters;
 pub mod edges;
+pub mod key_groups;
+pub mod many_rows;
 mod migrate;
 pub mod operator_tokens;
 pub mod plans;
@@ -29,6 +31,7 @@ pub mod stream;
 mod tests;
 pub mod tiers;
 mod transaction;
+pub mod whole_tables;
 mod write_tx;
 
 pub use connection::Database;

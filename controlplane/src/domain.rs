@@ -3,7 +3,9 @@
 pub mod allowlists;
 pub mod customers;
 pub mod edges;
+pub mod key_groups;
 pub mod keys;
+pub mod offered;
 pub mod operator_tokens;
 pub mod policy;
 pub mod revocations;
@@ -14,10 +16,12 @@ mod words;
 
 pub use policy::policy_of;
 pub use wallet::{WalletAddress, WalletError};
-pub use words::{CustomerStatus, GrantSource, Rates, RevocationSource, ServiceState, Tier, UnknownWord};
+pub use words::{
+    CustomerStatus, GrantSource, KeyGroupState, Rates, RevocationSource, ServiceState, Tier, UnknownWord,
+};
 
 use crate::db::DbError;
-use apikey::{CustomerId, Service};
+use apikey::{CustomerId, Group, Service};
 
 /// Why a rule's function did nothing. The text is for the person who asked; [`DbError`] is for us.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum DomainError {
         /// Which.
         service: Service,
     },
+    /// There is no such master key group.
+    #[error("there is no master key group {0}; `suiftly keyring list` shows them")]
+    NoKeyGroup(Group),
     /// A rule forbids it.
     #[error("{0}")]
     Refused(String),

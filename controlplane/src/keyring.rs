@@ -1,6 +1,9 @@
 //! The keyring file on this machine: read, or made at the first start. Its form is [`edgeformat::Keyring`]'s.
 //!
-//! An existing file is never rewritten: whoever overwrites it makes every key that was ever issued worthless.
+//! An existing file is changed by `suiftly keyring` only ([`edit`]), a line at a time: whoever overwrites it makes every
+//! key that was ever issued worthless.
+
+pub mod edit;
 
 use crate::config::KeyringConfig;
 use crate::random::{self, NoRandom};
@@ -40,6 +43,19 @@ pub enum KeyringFileError {
     /// The file cannot be made.
     #[error("the keyring {} cannot be made", .0.display())]
     Make(PathBuf, #[source] std::io::Error),
+    /// The file is written in a way that the program does not change.
+    #[error("the keyring {} is not changed by the program, since {reason}; do it by hand: {by_hand}", .file.display())]
+    ByHand {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        by_hand: String,
+    },
+    /// The changed file cannot be put in the place of the old one, which stays.
+    #[error("the keyring {} cannot be replaced; it is as it was", .0.display())]
+    Replace(PathBuf, #[source] std::io::Error),
     /// There is no randomness for a secret.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -53,22 +69,32 @@ const FIRST_GROUP: u8 = 1;
 /// # Errors
 /// See [`KeyringFileError`]; a file that others may read is refused.
 pub fn load(path: &Path) -> Result<Keyring, KeyringFileError> {
-    let read = |error| KeyringFileError::Read(path.to_owned(), error);
-    let file = File::open(path).map_err(|error| match error.kind() {
+    let text = read_text(&open(path)?, path)?;
+    Keyring::parse(&text).map_err(|error| KeyringFileError::Content(path.to_owned(), error))
+}
+
+fn open(path: &Path) -> Result<File, KeyringFileError> {
+    File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => KeyringFileError::Missing(path.to_owned()),
-        _ => read(error),
-    })?;
+        _ => KeyringFileError::Read(path.to_owned(), error),
+    })
+}
+
+fn read_text(file: &File, path: &Path) -> Result<Zeroizing<String>, KeyringFileError> {
+    let read = |error| KeyringFileError::Read(path.to_owned(), error);
     // Asked of the open file, so that it is the file that is then read.
     let mode = file.metadata().map_err(read)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyringFileError::Mode { file: path.to_owned(), mode });
     }
-    let mut text = Zeroizing::new(String::new());
+    // All of its room at once: a text that grows leaves copies of secrets behind.
+    let room = usize::try_from(KEYRING_LEN_MAX).unwrap_or(0) + 1;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     file.take(KEYRING_LEN_MAX + 1).read_to_string(&mut text).map_err(read)?;
     if text.len() as u64 > KEYRING_LEN_MAX {
         return Err(KeyringFileError::TooLong(path.to_owned()));
     }
-    Keyring::parse(&text).map_err(|error| KeyringFileError::Content(path.to_owned(), error))
+    Ok(text)
 }
 
 /// Reads the keyring, and makes it first where there is none.
@@ -116,16 +142,23 @@ fn make(config: &KeyringConfig) -> Result<(), KeyringFileError> {
             }
         });
     let removed = std::fs::remove_file(&draft);
+    made.and(removed).and(sync_folder_of(path)).map_err(|error| KeyringFileError::Make(path.clone(), error))
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    made.and(removed).and(synced).map_err(|error| KeyringFileError::Make(path.clone(), error))
+    File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    // `create_new` is O_EXCL: never through somebody's link, never over somebody's file.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = create_new(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+fn create_new(path: &Path) -> std::io::Result<File> {
+    // `create_new` is O_EXCL: never through somebody's link, never over somebody's file.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn text_of(secret: &[u8; 32], accept_v0: bool) -> Zeroizing<String> {

@@ -230,17 +230,9 @@ fn a_list_outlives_every_move_of_its_service_and_a_snapshot_has_it(backend: Back
         let list = show(&mut fixture.database, key, NOW_MS).unwrap();
         assert!(list.checked && list.prefixes.len() == 2, "{wanted:?}: {list:?}");
     }
-    let mut followed = Mirror::from_snapshot(feed::Snapshot {
-        position: controlplane::db::stream::Position {
-            sequence: 0,
-            ..show(&mut fixture.database, key, NOW_MS).unwrap().position
-        },
-        plans: Vec::new(),
-        policies: Vec::new(),
-        revocations: Vec::new(),
-        allowlists: Vec::new(),
-        recent: Vec::new(),
-    });
+    let now = show(&mut fixture.database, key, NOW_MS).unwrap().position;
+    let begun = controlplane::db::stream::Position { sequence: 0, ..now };
+    let mut followed = Mirror::from_snapshot(feed::Snapshot::empty(begun));
     let snapshot = fixture.database.read(feed::snapshot).unwrap();
     followed.advance(snapshot.recent.clone());
     let snapshot = Mirror::from_snapshot(snapshot);

@@ -112,7 +112,7 @@ local function table_status(entries)
 end
 
 local function change(tables, text)
-    local kind, rest = text:match("^([+-][pral]):(.+)$")
+    local kind, rest = text:match("^([+-][pralg]):(.+)$")
     if old and kind and kind:sub(2) == "a" then return false end
     if kind == "+p" then tables.policies[rest:match("^%d+:%l+")] = hashed(rest, digest_of_policy)
     elseif kind == "-p" then tables.policies[rest] = nil
@@ -120,7 +120,7 @@ local function change(tables, text)
     elseif kind == "-r" then tables.revocations[rest] = nil
     elseif kind == "+a" then tables.allowlists[rest] = hashed(rest, digest_of_allowed)
     elseif kind == "-a" then tables.allowlists[rest] = nil
-    elseif kind ~= "+l" and kind ~= "-l" then return false end
+    elseif not kind or not kind:match("[lg]") then return false end
     return true
 end
 

@@ -1,6 +1,7 @@
 //! The keyring as requests need it: one prepared MAC a group, found by index.
 
 use apikey::{Group, MacKey, Version};
+use edgeformat::status::KeyGroupCheck;
 use edgeformat::{Keyring, Reason};
 
 /// The prepared MACs of all groups. Built once at start; a changed keyring comes with a reload.
@@ -40,6 +41,15 @@ impl PreparedKeyring {
     /// The groups that are there, in rising order.
     pub fn groups(&self) -> Vec<u8> {
         (0..32).filter(|group| self.macs.get(usize::from(*group)).is_some_and(Option::is_some)).collect()
+    }
+
+    /// The same with the check value of each secret, in rising order.
+    pub fn checks(&self) -> Vec<KeyGroupCheck> {
+        let check = |(group, mac): (u8, &Option<MacKey>)| {
+            let check = mac.as_ref()?.check_value().to_string();
+            Some(KeyGroupCheck { group, check })
+        };
+        (0..32).zip(&self.macs).filter_map(check).collect()
     }
 
     /// The groups whose version 0 keys are accepted, in rising order.

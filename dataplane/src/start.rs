@@ -191,7 +191,10 @@ fn replay(followed: &mut Followed, tables: &mut Tables, at: Sequences, usage: &U
                 Change::SetPolicy(_) | Change::RemovePolicy(_) => at.policies,
                 Change::SetRevocation(_) | Change::RemoveRevocation(_) => at.revocations,
                 Change::SetAllowed(_) | Change::RemoveAllowed(_) => at.allowlists,
-                Change::SetPlan(_) | Change::RemovePlan(_) => continue,
+                Change::SetPlan(_)
+                | Change::RemovePlan(_)
+                | Change::SetKeyGroup(..)
+                | Change::RemoveKeyGroup(_) => continue,
             };
             if batch.to > known && no_room.is_ok() {
                 no_room = tables.apply(change, usage);

@@ -51,8 +51,11 @@ impl Tables {
             Change::RemoveRevocation(fingerprint) => self.revocations.remove(*fingerprint),
             Change::SetAllowed(entry) => self.allowlists.insert(entry)?,
             Change::RemoveAllowed(entry) => self.allowlists.remove(entry),
-            // Rates are HAProxy's own: they stand in its map, not here.
-            Change::SetPlan(_) | Change::RemovePlan(_) => {}
+            // Rates are HAProxy's own: they stand in its map, not here. Key groups come from the keyring file, at start.
+            Change::SetPlan(_)
+            | Change::RemovePlan(_)
+            | Change::SetKeyGroup(..)
+            | Change::RemoveKeyGroup(_) => {}
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use apikey::Service;
 use dataplane::commands;
 use edgeformat::command::Apply;
 use edgeformat::digest_of_bytes;
-use edgeformat::status::{Applied, ShowCustomer, Status, TableStatus};
+use edgeformat::status::{Applied, KeyGroupCheck, ShowCustomer, Status, TableStatus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use scene::{
@@ -47,6 +47,10 @@ fn status_says_how_the_module_stands() {
         }),
         local_revocations: Some(TableStatus { count: 0, ..table("0000000000000000") }),
         key_groups: vec![GROUP, V0_GROUP],
+        // HMAC-SHA256 of "suiftly key group check v1" under the scene's secret, by Python's hmac.
+        key_group_checks: [GROUP, V0_GROUP]
+            .map(|group| KeyGroupCheck { group, check: "6b2640c0".to_owned() })
+            .into(),
         accept_v0_groups: vec![V0_GROUP],
         admitted: 1,
         refused: BTreeMap::from([("revoked".to_owned(), 1)]),
@@ -56,6 +60,20 @@ fn status_says_how_the_module_stands() {
     for hex in [&status.instance, &status.policies.checksum, &status.revocations.checksum] {
         assert!(hex.len() == 16 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{hex}");
     }
+}
+
+#[test]
+fn a_status_of_an_older_module_is_read_and_key_groups_change_no_table() {
+    let edge = edge();
+    let before = status(&edge);
+    change(&edge, &["+g:2:1a2b3c4d", "+l:3:524300", "-g:1"]);
+    let after = status(&edge);
+    assert_eq!(after.sequence, before.sequence + 1, "taken, and counted");
+    assert_eq!((&after.policies, &after.revocations), (&before.policies, &before.revocations));
+    assert_eq!((&after.key_groups, &after.key_group_checks), (&before.key_groups, &before.key_group_checks));
+    let mut older = serde_json::to_value(&after).unwrap();
+    older.as_object_mut().unwrap().remove("key_group_checks");
+    assert_eq!(serde_json::from_value::<Status>(older).unwrap().key_group_checks, []);
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! -a:305419896:seal:2001:db8::/32          … is gone; the prefix is the rest of the text, since IPv6 has colons
 //! +l:3:524300                              plan 3 with its packed rates (for HAProxy's own `plans.map`)
 //! -l:3                                     … is gone
+//! +g:2:1a2b3c4d                            every edge must hold master key group 2, with this check value
+//! -g:2                                     … no edge may hold it any more
 //! ```
 
 use crate::allowlist::AllowlistEntry;
@@ -18,7 +20,7 @@ use crate::field::{FieldError, Fields, shown};
 use crate::plan::{Plan, PlanNumber};
 use crate::policy::{Policy, PolicyKey};
 use crate::revocation::{Revocation, fingerprint_from_field};
-use apikey::Fingerprint;
+use apikey::{CheckValue, Fingerprint, Group};
 use std::{fmt, str::FromStr};
 
 /// The longest text of a change, in bytes. A command holds many of them, and the change log bounds its column by it.
@@ -43,6 +45,11 @@ pub enum Change {
     SetPlan(Plan),
     /// No policy names this plan any more.
     RemovePlan(PlanNumber),
+    /// Every edge must hold this master key group, with the secret that has this check value. The secret itself never
+    /// travels: the keyring file has it.
+    SetKeyGroup(Group, CheckValue),
+    /// No edge should hold this group any more.
+    RemoveKeyGroup(Group),
 }
 
 impl fmt::Display for Change {
@@ -56,6 +63,8 @@ impl fmt::Display for Change {
             Self::RemoveAllowed(entry) => write!(f, "-a:{}", entry.text(':')),
             Self::SetPlan(plan) => write!(f, "+l:{}:{}", plan.number, plan.packed()),
             Self::RemovePlan(number) => write!(f, "-l:{number}"),
+            Self::SetKeyGroup(group, check) => write!(f, "+g:{group}:{check}"),
+            Self::RemoveKeyGroup(group) => write!(f, "-g:{group}"),
         }
     }
 }
@@ -84,6 +93,8 @@ impl FromStr for Change {
             "-a" => AllowlistEntry::from_fields(fields.splitn(3, ':')).map(Self::RemoveAllowed),
             "+l" => Plan::from_fields(words).map(Self::SetPlan),
             "-l" => only(words, plan_number).map(Self::RemovePlan),
+            "+g" => only(words, |fields| Ok(Self::SetKeyGroup(group(fields)?, check_value(fields)?))),
+            "-g" => only(words, group).map(Self::RemoveKeyGroup),
             other => Err(FieldError::new(format!("`{}` is no kind of change", shown(other)))),
         }
     }
@@ -91,6 +102,14 @@ impl FromStr for Change {
 
 fn plan_number<'a>(fields: &mut Fields<'a, impl Iterator<Item = &'a str>>) -> Result<PlanNumber, FieldError> {
     PlanNumber::new(fields.number("plan")?).ok_or_else(|| FieldError::new("a plan number is 1..=1023"))
+}
+
+fn group<'a>(fields: &mut Fields<'a, impl Iterator<Item = &'a str>>) -> Result<Group, FieldError> {
+    Group::new(fields.number("group")?).ok_or_else(|| FieldError::new("a master key group is 0..=31"))
+}
+
+fn check_value<'a>(fields: &mut Fields<'a, impl Iterator<Item = &'a str>>) -> Result<CheckValue, FieldError> {
+    fields.word("check value")?.parse().map_err(|error| FieldError::new(format!("`check value`: {error}")))
 }
 
 fn only<'a, I: Iterator<Item = &'a str>, T>(

@@ -8,7 +8,7 @@
 //! 1 = "64 hex digits"
 //! ```
 
-use apikey::{Group, GroupSecret};
+use apikey::{CheckValue, Group, GroupSecret, MacKey};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -90,6 +90,18 @@ impl Keyring {
             .map(|group| known("accept_v0_groups", *group))
             .collect::<Result<_, _>>()?;
         Ok(Self { default_group, accept_v0_groups, groups })
+    }
+}
+
+impl Keyring {
+    /// Every group with the check value of its secret, in rising order.
+    pub fn checks(&self) -> Vec<(Group, CheckValue)> {
+        self.groups.iter().map(|(group, secret)| (*group, MacKey::new(secret).check_value())).collect()
+    }
+
+    /// The check value of one group; none where the keyring does not have it.
+    pub fn check_of(&self, group: Group) -> Option<CheckValue> {
+        self.checks().into_iter().find_map(|(known, check)| (known == group).then_some(check))
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Status {
     pub local_revocations: Option<TableStatus>,
     /// Master key groups of the keyring.
     pub key_groups: Vec<u8>,
+    /// The same with the check value of each secret; empty from a module that does not know them.
+    #[serde(default)]
+    pub key_group_checks: Vec<KeyGroupCheck>,
     /// Groups whose version 0 keys are accepted.
     pub accept_v0_groups: Vec<u8>,
     /// Requests admitted since the module was loaded.
@@ -43,6 +46,16 @@ pub struct Status {
     pub refused: BTreeMap<String, u64>,
     /// Panics caught since the module was loaded; each was answered `not_ready`.
     pub panics: u64,
+}
+
+/// A master key group and which secret it has, without telling it. A list of these and not a map by number: serde
+/// cannot read a map's numbers back inside an untagged enumeration.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct KeyGroupCheck {
+    /// 0 to 31.
+    pub group: u8,
+    /// [`apikey::CheckValue`], 8 hex digits.
+    pub check: String,
 }
 
 /// How one table stands.

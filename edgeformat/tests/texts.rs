@@ -2,7 +2,7 @@
 //! reason when it is not that spelling.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use apikey::{CustomerId, Fingerprint, Service};
+use apikey::{CustomerId, Fingerprint, Group, Service};
 use edgeformat::command::{Apply, CHANGES_LEN_MAX, COMMAND_LEN_MAX, parts_of};
 use edgeformat::plan::RATE_MAX_PER_S;
 use edgeformat::{
@@ -76,6 +76,10 @@ prop_compose! {
     }
 }
 
+fn group() -> impl Strategy<Value = Group> {
+    (0..32_u8).prop_map(|number| Group::new(number).unwrap())
+}
+
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         policy().prop_map(Change::SetPolicy),
@@ -86,6 +90,9 @@ fn change() -> impl Strategy<Value = Change> {
         allowlist_entry().prop_map(Change::RemoveAllowed),
         plan().prop_map(Change::SetPlan),
         plan().prop_map(|plan| Change::RemovePlan(plan.number)),
+        (group(), "[0-9a-f]{8}")
+            .prop_map(|(group, check)| Change::SetKeyGroup(group, check.parse().unwrap())),
+        group().prop_map(Change::RemoveKeyGroup),
     ]
 }
 
@@ -135,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_change_or_an_error(text in "[-+prla:./0-9A-Fa-z]{0,90}|.{0,90}") {
+    fn any_text_is_a_change_or_an_error(text in "[-+prlag:./0-9A-Fa-z]{0,90}|.{0,90}") {
         if let Ok(change) = text.parse::<Change>() {
             prop_assert_eq!(change.to_string(), text);
         }

@@ -2,8 +2,11 @@
 
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use crate::db::{DbError, ReadTx, allowlist_entries, change_log, plans, revocations, services, stream};
+use crate::db::{
+    DbError, ReadTx, allowlist_entries, change_log, key_groups, plans, revocations, services, stream,
+};
 use crate::domain::policy_of;
+use apikey::{CheckValue, Group};
 use edgeformat::{AllowlistEntry, Change, Plan, Policy, Revocation};
 
 /// The most changes that are read one by one; who lacks more reads a snapshot, which is faster then.
@@ -31,6 +34,8 @@ pub struct Snapshot {
     pub revocations: Vec<Revocation>,
     /// Every entry of every allowlist, also of those that are not asked.
     pub allowlists: Vec<AllowlistEntry>,
+    /// Every master key group that the edges must hold, with the check value of its secret.
+    pub key_groups: Vec<(Group, CheckValue)>,
     /// The last changes before the moment, for an edge that lacks only these.
     pub recent: Vec<Numbered>,
 }
@@ -44,13 +49,18 @@ impl Snapshot {
             policies: Vec::new(),
             revocations: Vec::new(),
             allowlists: Vec::new(),
+            key_groups: Vec::new(),
             recent: Vec::new(),
         }
     }
 
     /// How many entries it has.
     pub fn len(&self) -> u64 {
-        (self.plans.len() + self.policies.len() + self.revocations.len() + self.allowlists.len()) as u64
+        (self.plans.len()
+            + self.policies.len()
+            + self.revocations.len()
+            + self.allowlists.len()
+            + self.key_groups.len()) as u64
     }
 
     /// Whether it has no entry.
@@ -64,7 +74,8 @@ impl Snapshot {
         let policies = self.policies.into_iter().map(Change::SetPolicy);
         let revocations = self.revocations.into_iter().map(Change::SetRevocation);
         let allowlists = self.allowlists.into_iter().map(Change::SetAllowed);
-        plans.chain(policies).chain(revocations).chain(allowlists)
+        let key_groups = self.key_groups.into_iter().map(|(group, check)| Change::SetKeyGroup(group, check));
+        plans.chain(policies).chain(revocations).chain(allowlists).chain(key_groups)
     }
 
     /// Adds what a change sets; `false` for one that takes something away, which is nothing in a snapshot.
@@ -74,7 +85,8 @@ impl Snapshot {
             Change::SetPolicy(policy) => self.policies.push(policy),
             Change::SetRevocation(revocation) => self.revocations.push(revocation),
             Change::SetAllowed(entry) => self.allowlists.push(entry),
-            Change::RemoveAllowed(_) => return false,
+            Change::SetKeyGroup(group, check) => self.key_groups.push((group, check)),
+            Change::RemoveAllowed(_) | Change::RemoveKeyGroup(_) => return false,
             Change::RemovePlan(_) | Change::RemovePolicy(_) | Change::RemoveRevocation(_) => return false,
         }
         true
@@ -134,6 +146,14 @@ pub fn snapshot(tx: &mut ReadTx<'_>) -> Result<Snapshot, DbError> {
         policies: policies.iter().filter_map(|(service, customer)| policy_of(service, *customer)).collect(),
         revocations: revocations::all(tx)?,
         allowlists: allowlist_entries::all(tx)?,
-        recent: change_log::after(tx, before_recent, CHANGES_MAX)?,
+        key_groups: key_groups::held(tx)?,
+        recent: without_gap(change_log::after(tx, before_recent, CHANGES_MAX)?),
     })
+}
+
+/// The changes after the last gap. A restore leaves one number out: what came before it is of another history.
+fn without_gap(mut changes: Vec<Numbered>) -> Vec<Numbered> {
+    let follows = |pair: &[Numbered]| matches!(pair, [(one, _), (next, _)] if one + 1 == *next);
+    let last_gap = changes.windows(2).rposition(|pair| !follows(pair));
+    changes.split_off(last_gap.map_or(0, |before| before + 1))
 }

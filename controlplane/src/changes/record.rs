@@ -16,3 +16,15 @@ pub fn record(tx: &mut WriteTx<'_>, change: &Change, now_ms: i64) -> Result<u64,
     change_log::insert(tx, sequence, change, now_ms)?;
     Ok(sequence)
 }
+
+/// Appends many changes in order, in few statements.
+///
+/// # Errors
+/// [`DbError`]; the transaction must then be given up.
+pub fn record_many(tx: &mut WriteTx<'_>, changes: &[Change], now_ms: i64) -> Result<(), DbError> {
+    let first = stream::position(tx)?.sequence + 1;
+    for _ in changes {
+        stream::advance(tx)?;
+    }
+    change_log::insert_many(tx, first, changes, now_ms)
+}

@@ -13,11 +13,13 @@
 use crate::changes::feed::{Feed, Snapshot};
 use crate::db::stream::Position;
 use crate::edge::board::TableCheck;
+use apikey::{CheckValue, Group};
 use data_encoding::HEXLOWER;
 use edgeformat::change::CHANGE_LEN_MAX;
 use edgeformat::{Change, StreamId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 
 /// The version of this format.
@@ -40,6 +42,9 @@ pub struct Header {
     /// How many times the edge was asked to load everything anew.
     pub resyncs: u64,
     check: Option<Check>,
+    /// The master key groups that the edge must hold, each as the change that sets it.
+    #[serde(default)]
+    key_groups: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -79,6 +84,8 @@ pub struct About {
     pub resyncs: u64,
     /// The checksums that the whole database had when it was last looked at.
     pub check: Option<TableCheck>,
+    /// The master key groups that it must hold, with the check value of each secret.
+    pub key_groups: BTreeMap<Group, CheckValue>,
 }
 
 /// Writes what comes after `known` in the form above.
@@ -125,6 +132,11 @@ fn write_lines(
         count,
         resyncs: about.resyncs,
         check,
+        key_groups: about
+            .key_groups
+            .iter()
+            .map(|(group, check)| Change::SetKeyGroup(*group, *check).to_string())
+            .collect(),
     };
     let mut to = Summing { to, sum: Sha256::new() };
     serde_json::to_writer(&mut to, &header)?;
@@ -193,7 +205,14 @@ pub fn read(from: impl BufRead) -> Result<(About, Feed), TransferError> {
             allowlists: check.allowlists,
         })
     });
-    let about = About { edge: header.edge, resyncs: header.resyncs, check: check.transpose()? };
+    let mut key_groups = BTreeMap::new();
+    for text in &header.key_groups {
+        match text.parse() {
+            Ok(Change::SetKeyGroup(group, check)) => key_groups.insert(group, check),
+            _ => return Err(malformed("`key_groups` has something else".to_owned())),
+        };
+    }
+    let about = About { edge: header.edge, resyncs: header.resyncs, check: check.transpose()?, key_groups };
     Ok((about, feed))
 }
 
@@ -266,7 +285,12 @@ mod tests {
             revocations: "r".to_owned(),
             allowlists: "a".to_owned(),
         };
-        About { edge: "fra1".to_owned(), resyncs: 2, check: Some(check) }
+        About {
+            edge: "fra1".to_owned(),
+            resyncs: 2,
+            check: Some(check),
+            key_groups: [(Group::new(3).unwrap(), "0a1b2c3d".parse().unwrap())].into(),
+        }
     }
 
     fn changes() -> Feed {

@@ -1,7 +1,7 @@
 //! `suiftly edge …`: what each edge has, and whether it is what the database says.
 
 use crate::cli::reply::lines;
-use crate::cli::{Exit, Failure, Reply};
+use crate::cli::{Exit, Failure, Reply, edge_offered};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::report::{EdgeReport, WorkerReport};
@@ -10,7 +10,7 @@ use crate::edge::workers::parse_show_proc;
 use crate::edge::{LOCAL_EDGE, control_client};
 use apikey::CustomerId;
 use clap::{Args, Subcommand};
-use edgeformat::status::ShowCustomer;
+use edgeformat::status::{KeyGroupCheck, ShowCustomer};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ pub enum EdgeCommand {
     /// What an edge has otherwise than the database; it is put right within a second
     #[command(after_help = "Example:\n  suiftly edge diff\n\nExit code 5 where something differs.")]
     Diff,
+    /// Revocations that edges gave back to a database that was restored from a backup
+    #[command(after_help = "Example:\n  suiftly edge offered --json")]
+    Offered(edge_offered::OfferedArguments),
     /// Write every map file and load every worker anew from the database
     #[command(after_help = "Example:\n  suiftly edge resync")]
     Resync(ResyncArguments),
@@ -58,6 +61,7 @@ pub fn run(command: &EdgeCommand, config: &Config, clock: &Clock) -> Result<Repl
     match command {
         EdgeCommand::Status => status(config),
         EdgeCommand::Diff => diff(config),
+        EdgeCommand::Offered(arguments) => edge_offered::run(arguments, config),
         EdgeCommand::Resync(arguments) => resync(config, arguments),
         EdgeCommand::Show { customer } => show(*customer, config, clock),
     }
@@ -101,6 +105,9 @@ fn edge_text(edge: &EdgeReport) -> String {
     for problem in &edge.map_problems {
         text.push_str(&format!("refused: {problem}\n"));
     }
+    for problem in &edge.key_problems {
+        text.push_str(&format!("keyring: {problem}\n"));
+    }
     for worker in &edge.workers {
         text.push('\n');
         text.push_str(&worker_text(worker));
@@ -124,8 +131,15 @@ fn worker_text(worker: &WorkerReport) -> String {
             "allowlists",
             worker.allowlists.as_ref().map_or_else(|| "not known to its module".to_owned(), table),
         ),
+        ("key groups", key_groups(&worker.key_groups)),
         ("panics", worker.panics.to_string()),
     ])
+}
+
+/// `1 (check 3f0a91bc), 2 (check …)`.
+fn key_groups(groups: &[KeyGroupCheck]) -> String {
+    let one = |held: &KeyGroupCheck| format!("{} (check {})", held.group, held.check);
+    groups.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Serialize)]

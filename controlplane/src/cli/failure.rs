@@ -74,7 +74,9 @@ impl From<ConfigError> for Failure {
 impl From<DomainError> for Failure {
     fn from(error: DomainError) -> Self {
         let exit = match &error {
-            DomainError::NoCustomer(_) | DomainError::NoService { .. } => Exit::NotFound,
+            DomainError::NoCustomer(_) | DomainError::NoService { .. } | DomainError::NoKeyGroup(_) => {
+                Exit::NotFound
+            }
             DomainError::Refused(_) => Exit::Refused,
             DomainError::Random(_) | DomainError::Db(_) => Exit::Other,
         };

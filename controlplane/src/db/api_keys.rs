@@ -111,6 +111,18 @@ pub fn set_revoked(tx: &mut WriteTx<'_>, fingerprint: Fingerprint, now_ms: i64) 
     Ok(())
 }
 
+/// The same of many at once.
+pub fn set_revoked_among(
+    tx: &mut WriteTx<'_>,
+    fingerprints: &[Fingerprint],
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let columns: Vec<i64> = fingerprints.iter().map(|fingerprint| column_of(fingerprint.get())).collect();
+    let target = dsl::api_keys.filter(dsl::fingerprint.eq_any(columns)).filter(dsl::revoked_at_ms.is_null());
+    diesel::update(target).set(dsl::revoked_at_ms.eq(now_ms)).execute(tx.connection())?;
+    Ok(())
+}
+
 fn row(columns: Columns) -> Result<ApiKeyRow, DbError> {
     let unexpected = |name: &str| DbError::unexpected("api_keys", format!("{name} is out of range"));
     let group: u8 = number("api_keys", "key_group", columns.key_group)?;

@@ -1,6 +1,7 @@
 //! The outbox: what the edges must be told, numbered without a gap. Written by [`crate::changes::record`],
 //! read by [`crate::changes::feed`].
 
+use crate::db::many_rows::{self, Cell};
 use crate::db::schema::change_log::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, column_of, number};
 use diesel::prelude::*;
@@ -18,6 +19,16 @@ pub fn insert(tx: &mut WriteTx<'_>, sequence: u64, change: &Change, now_ms: i64)
     );
     diesel::insert_into(dsl::change_log).values(columns).execute(tx.connection())?;
     Ok(())
+}
+
+/// Adds many changes, numbered from `first` on.
+pub fn insert_many(tx: &mut WriteTx<'_>, first: u64, changes: &[Change], now_ms: i64) -> Result<(), DbError> {
+    let row = |(sequence, change): (u64, &Change)| {
+        vec![Cell::Integer(column_of(sequence)), Cell::Text(change.to_string()), Cell::Integer(now_ms)]
+    };
+    let rows: Vec<Vec<Cell>> = (first..).zip(changes).map(row).collect();
+    let columns = ["sequence", "change", "created_at_ms"];
+    many_rows::insert(tx.connection(), "change_log", &columns, &rows)
 }
 
 /// At most `limit` changes after a sequence number, in order.

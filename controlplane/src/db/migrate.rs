@@ -70,6 +70,13 @@ fn missing(connection: &mut AnyConnection) -> Result<usize, DbError> {
     }
 }
 
+/// The last migration that was run.
+pub(in crate::db) fn version(connection: &mut AnyConnection) -> Result<String, DbError> {
+    use __diesel_schema_migrations as applied;
+    let last = applied::table.select(applied::version).order(applied::version.desc()).first(connection);
+    Ok(last?)
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = sql_types::BigInt)]

@@ -38,6 +38,17 @@ pub(in crate::db) fn announce_changes(connection: &mut AnyConnection) -> QueryRe
     }
 }
 
+/// Lets the open transaction stay idle for longer than [`SESSION`] allows: it reads everything, and who takes it may be
+/// slow.
+pub(in crate::db) fn let_this_transaction_pause(connection: &mut AnyConnection) -> QueryResult<()> {
+    match connection {
+        AnyConnection::Sqlite(_) => Ok(()),
+        AnyConnection::Postgres(connection) => {
+            connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        }
+    }
+}
+
 /// Hears of changes that other processes have committed, on this machine or another one.
 pub struct ChangeNotices {
     /// Of its own: the server delivers on it at any moment.

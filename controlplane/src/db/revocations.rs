@@ -1,5 +1,6 @@
 //! Keys that are refused: one row a fingerprint, issued by us or not.
 
+use crate::db::many_rows::{self, Cell};
 use crate::db::schema::revocations::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
 use crate::domain::RevocationSource;
@@ -48,6 +49,54 @@ pub fn insert(
     );
     diesel::insert_into(dsl::revocations).values(columns).execute(tx.connection())?;
     Ok(())
+}
+
+/// Adds many revocations of fingerprints that have none.
+pub fn insert_many(
+    tx: &mut WriteTx<'_>,
+    revocations: &[Revocation],
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let row = |revocation: &Revocation| {
+        vec![
+            Cell::Integer(column_of(revocation.fingerprint.get())),
+            Cell::Integer(column_of(revocation.in_force_from_s)),
+            Cell::Text(revocation.kind.word().to_owned()),
+            Cell::Text(source.word().to_owned()),
+            Cell::Integer(now_ms),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = revocations.iter().map(row).collect();
+    let columns = ["fingerprint", "in_force_from_s", "kind", "source", "created_at_ms"];
+    many_rows::insert(tx.connection(), "revocations", &columns, &rows)
+}
+
+/// How many revocations have this source.
+pub fn count_from(tx: &mut ReadTx<'_>, source: RevocationSource) -> Result<u64, DbError> {
+    let of_source = dsl::revocations.filter(dsl::source.eq(source.word()));
+    number("revocations", "count", of_source.count().get_result::<i64>(tx.connection())?)
+}
+
+/// At most `limit` revocations of a source with the time when they were written (unix milliseconds), by fingerprint, those
+/// after a fingerprint.
+pub fn page_from(
+    tx: &mut ReadTx<'_>,
+    source: RevocationSource,
+    after: Option<Fingerprint>,
+    limit: u32,
+) -> Result<Vec<(Revocation, i64)>, DbError> {
+    let after = after.map_or(-1, |fingerprint| column_of(fingerprint.get()));
+    let rows: Vec<(i64, i64, String, i64)> = dsl::revocations
+        .filter(dsl::source.eq(source.word()))
+        .filter(dsl::fingerprint.gt(after))
+        .order(dsl::fingerprint)
+        .limit(i64::from(limit))
+        .select((dsl::fingerprint, dsl::in_force_from_s, dsl::kind, dsl::created_at_ms))
+        .load(tx.connection())?;
+    rows.into_iter()
+        .map(|(fingerprint, from, kind, created_at_ms)| Ok((row((fingerprint, from, kind))?, created_at_ms)))
+        .collect()
 }
 
 /// Replaces what is written about a fingerprint.

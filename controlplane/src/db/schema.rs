@@ -48,7 +48,7 @@ diesel::table! {
         source -> Text,
         created_at_ms -> BigInt,
         updated_at_ms -> BigInt,
-        allowlist -> Bool,
+        allowlist -> BigInt,
     }
 }
 
@@ -107,6 +107,18 @@ diesel::table! {
         created_at_ms -> BigInt,
         expires_at_ms -> BigInt,
         revoked_at_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    key_groups (key_group) {
+        key_group -> BigInt,
+        check_value -> Text,
+        state -> Text,
+        added_at_ms -> BigInt,
+        confirmed_at_ms -> Nullable<BigInt>,
+        retired_at_ms -> Nullable<BigInt>,
+        removed_at_ms -> Nullable<BigInt>,
     }
 }
 

@@ -26,7 +26,7 @@ pub struct ServiceRow {
     pub allowlist: bool,
 }
 
-type Columns = (i64, String, String, Option<String>, String, i64, String, bool);
+type Columns = (i64, String, String, Option<String>, String, i64, String, i64);
 const COLUMNS: (
     dsl::customer_id,
     dsl::service,
@@ -83,7 +83,7 @@ pub fn insert(
         dsl::tier.eq(row.tier.word()),
         dsl::plan.eq(i64::from(row.plan.get())),
         dsl::source.eq(row.source.word()),
-        dsl::allowlist.eq(row.allowlist),
+        dsl::allowlist.eq(i64::from(row.allowlist)),
         dsl::created_at_ms.eq(now_ms),
         dsl::updated_at_ms.eq(now_ms),
     );
@@ -105,7 +105,7 @@ pub fn update(
         dsl::tier.eq(row.tier.word()),
         dsl::plan.eq(i64::from(row.plan.get())),
         dsl::source.eq(row.source.word()),
-        dsl::allowlist.eq(row.allowlist),
+        dsl::allowlist.eq(i64::from(row.allowlist)),
         dsl::updated_at_ms.eq(now_ms),
     );
     diesel::update(target).set(columns).execute(tx.connection())?;
@@ -123,6 +123,10 @@ fn row((id, service, state, before, tier, plan, source, allowlist): Columns) -> 
         plan: PlanNumber::new(number("services", "plan", plan)?)
             .ok_or_else(|| DbError::unexpected("services", format!("plan is {plan}")))?,
         source: word("services", "source", &source)?,
-        allowlist,
+        allowlist: match allowlist {
+            0 => false,
+            1 => true,
+            other => return Err(DbError::unexpected("services", format!("allowlist is {other}"))),
+        },
     })
 }

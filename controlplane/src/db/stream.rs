@@ -35,6 +35,22 @@ pub(crate) fn advance(tx: &mut WriteTx<'_>) -> Result<u64, DbError> {
     Ok(sequence + 1)
 }
 
+/// Begins another history in the place of the present one, from a number on that neither has reached; it stays without a
+/// change, so that no change of the old history is ever taken for one of the new.
+pub(crate) fn begin_another(tx: &mut WriteTx<'_>, at_least: u64) -> Result<Position, DbError> {
+    let now = position(tx)?;
+    let new = Position {
+        stream: StreamId::from_u64(crate::random::nonzero_u64()?),
+        sequence: now.sequence.max(at_least) + 1,
+    };
+    // The row is changed and not replaced: who waits for its lock finds it.
+    let target = dsl::stream.find(column_of(now.stream.get()));
+    let columns = (dsl::stream_id.eq(column_of(new.stream.get())), dsl::sequence.eq(column_of(new.sequence)));
+    diesel::update(target).set(columns).execute(tx.connection())?;
+    *tx.position() = Some(new);
+    Ok(new)
+}
+
 /// Makes the transaction the only one that writes, and answers where the history stands. On SQLite it is the
 /// only one already.
 pub(in crate::db) fn lock(connection: &mut AnyConnection) -> Result<Position, DbError> {

@@ -111,7 +111,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 source: "ä 'quoted' \u{1f511}",
                 created_at_ms: i64::MIN,
                 updated_at_ms: BIG,
-                allowlist: true,
+                allowlist: 1_i64,
             }
         ),
         round_trip!(
@@ -169,6 +169,18 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 report: Some("x".repeat(65_536)),
             }
         ),
+        round_trip!(
+            c,
+            key_groups {
+                key_group: 31_i64,
+                check_value: "0a1b2c3d",
+                state: "removed",
+                added_at_ms: BIG,
+                confirmed_at_ms: Some(BIG),
+                retired_at_ms: Some(BIG),
+                removed_at_ms: Some(BIG)
+            }
+        ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
@@ -181,7 +193,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
     let wallet = format!("0x{}", "a".repeat(64));
     run(&format!("INSERT INTO customers VALUES (7, '{wallet}', 'active', 0)")).unwrap();
     run("INSERT INTO plans VALUES (1, 12, 0, 0)").unwrap();
-    run("INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, FALSE)").unwrap();
+    run("INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)").unwrap();
     run("INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 0)").unwrap();
     for statement in [
         "INSERT INTO stream (stream_id, sequence) VALUES (5, 0)",
@@ -199,10 +211,10 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO allowlist_entries VALUES (7, 'grpc', '10.0.0.0/8', 0)",
         "INSERT INTO allowlist_entries VALUES (7, 'seal', '1/1', 0)",
         "INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 1)",
-        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, FALSE)",
-        "INSERT INTO services VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, FALSE)",
-        "INSERT INTO services VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, FALSE)",
-        "INSERT INTO services VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, FALSE)",
+        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)",
+        "INSERT INTO services VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, 0)",
+        "INSERT INTO services VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, 0)",
+        "INSERT INTO services VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, 0)",
         "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
         "INSERT INTO derivation_counters VALUES (7, 32, 1)",
         "INSERT INTO derivation_counters VALUES (8, 1, 1)",
@@ -211,6 +223,12 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
+        "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3', 'wanted', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'gone', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'wanted', 0, NULL, 1, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'retired', 0, NULL, NULL, NULL)",
+        "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'removed', 0, NULL, 1, NULL)",
         "INSERT INTO change_log VALUES (0, 'x', 0)",
         "INSERT INTO change_log VALUES (1, '', 0)",
     ] {

@@ -6,7 +6,7 @@ use crate::db::{
     CustomerLock, Database, WriteTx, customers, derivation_counters, lock_customer, revocations, services,
     stream,
 };
-use crate::domain::{CustomerStatus, DomainError, ServiceState};
+use crate::domain::{CustomerStatus, DomainError, ServiceState, key_groups};
 use crate::keyring;
 use apikey::{CustomerId, Derivation, Fingerprint, Group, KeyText, Service, Version};
 use edgeformat::{Keyring, PolicyKey};
@@ -50,6 +50,8 @@ pub fn create(
         DomainError::Refused(format!("the keyring has no secret for its default group {group}"))
     })?;
     database.write(|tx| {
+        key_groups::adopt_first(tx, keyring, now_ms)?;
+        key_groups::may_mint(tx, keyring)?;
         let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
         if lock.status() == CustomerStatus::Closed {
             return Err(DomainError::Refused(format!("customer {customer} is closed; a closed account gets no keys")));
@@ -102,7 +104,7 @@ fn next_derivation(
     let free = candidates.into_iter().find(|(_, fingerprint)| !revoked.contains_key(fingerprint));
     let (derivation, fingerprint) = free.ok_or_else(|| {
         DomainError::Refused(format!(
-            "customer {} has used all {DERIVATIONS_PER_GROUP_MAX} derivations of group {group}; add a group to the keyring and make it the default",
+            "customer {} has used all {DERIVATIONS_PER_GROUP_MAX} derivations of group {group}; add a group with `suiftly keyring add-group`",
             lock.customer()
         ))
     })?;

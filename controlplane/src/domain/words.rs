@@ -97,9 +97,23 @@ words! {
 
 words! {
     /// Who revoked a key.
-    RevocationSource: "operator" {
+    RevocationSource: "operator, offered_by_edge" {
         /// An operator on the command line.
         Operator = "operator",
+        /// An edge knew it when the database, restored from a backup, did not.
+        OfferedByEdge = "offered_by_edge",
+    }
+}
+
+words! {
+    /// How a master key group stands.
+    KeyGroupState: "wanted, retired, removed" {
+        /// Every edge must hold it; keys can be minted in it once all have confirmed.
+        Wanted = "wanted",
+        /// Every edge must hold it, and nothing is minted in it any more.
+        Retired = "retired",
+        /// No edge should hold it: its keys are refused. The number is not used again.
+        Removed = "removed",
     }
 }
 

@@ -7,10 +7,11 @@
 //! It deliberately does not decide anything: what a customer may do is decided by [`crate::domain`] alone.
 
 use crate::app::chain_of;
-use crate::changes::feed::Feed;
+use crate::changes::feed::{Feed, Snapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::board::Board;
+use crate::edge::key_groups::KeyGroups;
 use crate::edge::local_revocations::LocalRevocations;
 use crate::edge::map_files::{self, Drafts, MapFileIoError, MapFiles};
 use crate::edge::mirror::Mirror;
@@ -60,6 +61,9 @@ pub struct Agent {
     local_revocations: LocalRevocations,
     /// What is wrong with them.
     map_problems: Vec<String>,
+    key_groups: KeyGroups,
+    /// What is wrong with the keyring.
+    key_problems: Vec<String>,
     scans: Receiver<Scan>,
     board: Arc<Board>,
     clock: Clock,
@@ -88,6 +92,7 @@ impl Agent {
         let socket = MasterSocket::new(config.state.haproxy_master_socket(), clock.clone());
         let local_revocations = LocalRevocations::new(&maps, clock.clone());
         let operator_maps = OperatorMaps::new(&maps, socket.clone(), clock.clone());
+        let key_groups = KeyGroups::new(config.keyring.file.clone(), socket.clone(), clock.clone());
         let pusher = Pusher::new(socket, clock.clone(), board.stopping_flag());
         board.publish(0, |state| {
             state.database = Some(mirror.position());
@@ -104,6 +109,8 @@ impl Agent {
             operator_maps,
             local_revocations,
             map_problems: Vec::new(),
+            key_groups,
+            key_problems: Vec::new(),
             scans,
             board,
             clock,
@@ -131,11 +138,16 @@ impl Agent {
         let (resync, resyncs) = self.board.take_resync();
         self.resyncs = resyncs;
         let followed = if resync { self.begin_anew() } else { self.follow_the_source() };
+        if let Some(key_groups) = self.source.key_groups() {
+            self.mirror.set_key_groups(key_groups);
+        }
         self.source.compare(&self.mirror);
         self.take_in_a_scan(counts);
         self.adopt_drafts()?;
         self.files.make_durable(&self.mirror, self.generation)?;
+        self.key_problems = self.key_groups.look_at_the_file(self.mirror.key_groups());
         let workers = self.pusher.bring_every_worker_in_step(&self.mirror, counts)?;
+        self.key_problems.extend(self.key_groups.bring_in_force(&workers, self.pusher.statuses()));
         self.map_problems = self.operator_maps.look(&workers);
         self.map_problems.extend(self.local_revocations.look(&self.pusher));
         followed?;
@@ -147,7 +159,23 @@ impl Agent {
         self.generation += 1;
         self.pusher.distrust_everyone();
         if let Some(snapshot) = self.source.anew()? {
+            self.adopt(snapshot)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot for the mirror. One of another history, or from before where we are, is of a database that was
+    /// restored: what only we know as revoked is offered to it first.
+    fn adopt(&mut self, snapshot: Snapshot) -> Result<(), SourceError> {
+        let (ours, theirs) = (self.mirror.position(), snapshot.position);
+        let snapshot = if theirs.stream == ours.stream && theirs.sequence >= ours.sequence {
+            Some(snapshot)
+        } else {
+            self.source.offer(&self.mirror, snapshot)?
+        };
+        if let Some(snapshot) = snapshot {
             self.mirror = Mirror::from_snapshot(snapshot);
+            self.generation += 1;
         }
         Ok(())
     }
@@ -158,10 +186,7 @@ impl Agent {
             Feed::Changes(changes) => {
                 self.mirror.advance(changes);
             }
-            Feed::Snapshot(snapshot) => {
-                self.mirror = Mirror::from_snapshot(snapshot);
-                self.generation += 1;
-            }
+            Feed::Snapshot(snapshot) => self.adopt(snapshot)?,
         }
         Ok(())
     }
@@ -170,6 +195,10 @@ impl Agent {
     /// has become long.
     fn take_in_a_scan(&mut self, counts: &mut PushCounts) {
         let Ok(Scan { mirror: mut scan, of }) = self.scans.try_recv() else { return };
+        if of == ScanOf::Files {
+            // Files hold none.
+            scan.set_key_groups(self.mirror.key_groups().clone());
+        }
         // Changes that came after the scan; where they are no longer held, the next scan will do.
         scan.advance(self.mirror.changes_after(scan.position().sequence).unwrap_or_default());
         let is_same_moment = scan.position() == self.mirror.position();
@@ -185,6 +214,7 @@ impl Agent {
                 policies = difference.policies,
                 revocations = difference.revocations,
                 allowlists = difference.allowlists,
+                key_groups = difference.key_groups,
                 sequence = scan.position().sequence,
                 "{what}"
             );
@@ -229,7 +259,7 @@ impl Agent {
         let allowlists = self.mirror.allowlists().len();
         let now_ms = self.clock.now_ms();
         let statuses = self.pusher.statuses().clone();
-        let map_problems = self.map_problems.clone();
+        let (map_problems, key_problems) = (self.map_problems.clone(), self.key_problems.clone());
         let resyncs = self.resyncs;
         self.board.publish(answers, |state| {
             (state.plans, state.policies, state.revocations) = (plans, policies, revocations);
@@ -241,6 +271,7 @@ impl Agent {
             state.errors += u64::from(error.is_some());
             state.statuses = statuses;
             state.map_problems = map_problems;
+            state.key_problems = key_problems;
             match result {
                 Ok(workers) => {
                     state.confirmed = Some(position);

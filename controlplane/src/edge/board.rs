@@ -37,6 +37,8 @@ pub struct EdgeState {
     pub last_error: Option<String>,
     /// Why an operator's map file is refused, or not in every worker.
     pub map_problems: Vec<String>,
+    /// What is wrong with the keyring of this edge, or with bringing it into force.
+    pub key_problems: Vec<String>,
     /// Plans, policies, revocations and entries of allowlists in the mirror.
     pub plans: usize,
     /// See `plans`.

@@ -1,11 +1,13 @@
 //! The control plane as an agent on another machine sees it: two paths of its API, with the edge's token.
 
 use crate::app::chain_of;
-use crate::changes::feed::Feed;
+use crate::changes::feed::{Feed, Snapshot};
 use crate::changes::transfer::{self, About, TransferError};
 use crate::db::stream::Position;
 use crate::domain::edges::EdgeToken;
 use crate::edge::report::AgentReport;
+use edgeformat::Revocation;
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -141,6 +143,31 @@ impl ControlPlane {
             .build()
             .header("authorization", format!("Bearer {}", self.token.expose()))
             .content_type("application/json");
+        checked(request.send(text)).map(drop)
+    }
+}
+
+impl ControlPlane {
+    /// Offers the revocations that an edge knows which stands at `theirs`; the control plane keeps those that it has
+    /// forgotten.
+    ///
+    /// # Errors
+    /// [`AskError`]; then some of them may have been kept.
+    pub fn offer(&self, theirs: Position, known: Vec<Revocation>) -> Result<(), AskError> {
+        let mut snapshot = Snapshot::empty(theirs);
+        snapshot.revocations = known;
+        let about = About { edge: String::new(), resyncs: 0, check: None, key_groups: BTreeMap::new() };
+        let mut text = Vec::new();
+        transfer::write(&mut text, &about, theirs, Feed::Snapshot(snapshot)).map_err(TransferError::Io)?;
+        let request = self
+            .agent
+            .post(format!("{}/api/v1/edge/offered", self.url))
+            .config()
+            .timeout_send_body(Some(BODY_LIMIT))
+            .timeout_recv_response(Some(BODY_LIMIT))
+            .build()
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .content_type("text/plain; charset=utf-8");
         checked(request.send(text)).map(drop)
     }
 }

@@ -7,8 +7,13 @@ use crate::db::stream::Position;
 use crate::edge::board::{Board, TableCheck};
 use crate::edge::control_plane::ControlPlane;
 use crate::edge::mirror::Mirror;
+use crate::edge::offer_back;
 use crate::edge::source::{Source, SourceError};
 use crate::random;
+use apikey::{CheckValue, Group};
+use edgeformat::{Revocation, StreamId};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +38,7 @@ struct Link {
 struct Arrived {
     feed: Feed,
     check: Option<TableCheck>,
+    key_groups: BTreeMap<Group, CheckValue>,
 }
 
 /// The agent's end.
@@ -40,6 +46,10 @@ pub struct RemoteSource {
     arrived: Receiver<Arrived>,
     link: Arc<Link>,
     check: Option<TableCheck>,
+    key_groups: Option<BTreeMap<Group, CheckValue>>,
+    control_plane: Arc<ControlPlane>,
+    /// To which history the edge's revocations were offered.
+    offered: Option<StreamId>,
 }
 
 /// Starts following after `known`; with nothing known everything comes first.
@@ -54,18 +64,36 @@ pub fn start(
     let link = Arc::new(Link::default());
     // One waits while the agent is busy with the one before; the control plane is asked no faster.
     let (sender, arrived) = sync_channel(1);
-    let follower = Follower { control_plane, board, link: Arc::clone(&link), sender };
+    let follower =
+        Follower { control_plane: Arc::clone(&control_plane), board, link: Arc::clone(&link), sender };
     std::thread::Builder::new().name("edge-follower".to_owned()).spawn(move || follower.run(known))?;
-    Ok(RemoteSource { arrived, link, check: None })
+    Ok(RemoteSource { arrived, link, check: None, key_groups: None, control_plane, offered: None })
 }
 
 impl RemoteSource {
-    /// Waits for the first snapshot, for an edge that has nothing yet; none when the program stops.
-    pub fn first_snapshot(&self, board: &Board) -> Option<Snapshot> {
+    /// Waits for the first snapshot, for an edge whose files are missing or damaged; none when the program stops. What can
+    /// still be read of files of another history is offered before.
+    pub fn first_snapshot(&mut self, maps: &Path, board: &Board) -> Option<Snapshot> {
         let mut logged = None;
         while !board.is_stopping() {
             match self.arrived.recv_timeout(STOP_LOOK_EVERY) {
-                Ok(Arrived { feed: Feed::Snapshot(snapshot), .. }) => return Some(snapshot),
+                Ok(Arrived { feed: Feed::Snapshot(snapshot), .. }) => {
+                    let known = offer_back::known_on_disk(maps, snapshot.position.stream);
+                    if known.is_empty() || self.offered == Some(snapshot.position.stream) {
+                        return Some(snapshot);
+                    }
+                    // Whatever history it is, it is another one.
+                    let stream = StreamId::from_u64(!snapshot.position.stream.get());
+                    let theirs = Position { stream, sequence: 0 };
+                    if let Err(error) = self.offer_to(snapshot.position.stream, theirs, known) {
+                        tracing::warn!(
+                            error = chain_of(&error),
+                            "the revocations on disk could not be offered"
+                        );
+                        std::thread::sleep(REST_MIN);
+                    }
+                    self.link.ask_anew();
+                }
                 Ok(_) => self.link.ask_anew(),
                 Err(_) => {
                     let problem = self.link.problem();
@@ -80,10 +108,24 @@ impl RemoteSource {
     }
 }
 
+impl RemoteSource {
+    fn offer_to(
+        &mut self,
+        to: StreamId,
+        theirs: Position,
+        known: Vec<Revocation>,
+    ) -> Result<(), SourceError> {
+        let told = self.control_plane.offer(theirs, known);
+        told.map_err(|error| SourceError::CutOff(chain_of(&error)))?;
+        self.offered = Some(to);
+        Ok(())
+    }
+}
+
 impl Source for RemoteSource {
     fn after(&mut self, _known: Position) -> Result<Feed, SourceError> {
         if let Ok(arrived) = self.arrived.try_recv() {
-            self.check = arrived.check;
+            (self.check, self.key_groups) = (arrived.check, Some(arrived.key_groups));
             return Ok(arrived.feed);
         }
         match self.link.problem() {
@@ -95,6 +137,21 @@ impl Source for RemoteSource {
     fn anew(&mut self) -> Result<Option<Snapshot>, SourceError> {
         self.link.ask_anew();
         Ok(None)
+    }
+
+    fn offer(&mut self, mirror: &Mirror, snapshot: Snapshot) -> Result<Option<Snapshot>, SourceError> {
+        let to = snapshot.position.stream;
+        if self.offered == Some(to) && to != mirror.position().stream {
+            return Ok(Some(snapshot));
+        }
+        // Asked for in any case: what came now lacks what is offered.
+        self.link.ask_anew();
+        self.offer_to(to, mirror.position(), mirror.revocations().values().copied().collect())?;
+        Ok(None)
+    }
+
+    fn key_groups(&mut self) -> Option<BTreeMap<Group, CheckValue>> {
+        self.key_groups.take()
     }
 
     fn compare(&mut self, mirror: &Mirror) {
@@ -144,18 +201,22 @@ impl Follower {
                 Ok((about, feed)) => {
                     failures = 0;
                     let is_back = self.link.set_problem(None);
+                    let is_first = resyncs.is_none();
                     resyncs = Some(about.resyncs);
                     self.board.take_in_resyncs(about.resyncs);
                     // A change is on top of what was known; before anything is known only a snapshot is of use.
-                    let from =
-                        asked.unwrap_or(Position { stream: edgeformat::StreamId::from_u64(0), sequence: 0 });
+                    let from = asked.unwrap_or(Position { stream: StreamId::from_u64(0), sequence: 0 });
                     let end = transfer::end_of(from, &feed);
                     let is_empty = matches!(&feed, Feed::Changes(changes) if changes.is_empty());
-                    if is_empty && about.check.is_none() && !is_back {
+                    if is_empty && about.check.is_none() && !is_back && !is_first {
                         continue;
                     }
                     known = Some(end);
-                    if self.sender.send(Arrived { feed, check: about.check }).is_err() {
+                    if self
+                        .sender
+                        .send(Arrived { feed, check: about.check, key_groups: about.key_groups })
+                        .is_err()
+                    {
                         return;
                     }
                     self.board.wake();

@@ -381,6 +381,7 @@ mod tests {
             policies: Vec::new(),
             revocations: Vec::new(),
             allowlists: Vec::new(),
+            key_groups: Vec::new(),
             recent: Vec::new(),
         })
     }

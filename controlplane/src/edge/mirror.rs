@@ -4,7 +4,7 @@
 use crate::changes::feed::{CHANGES_MAX, Snapshot};
 use crate::db::change_log::Numbered;
 use crate::db::stream::Position;
-use apikey::Fingerprint;
+use apikey::{CheckValue, Fingerprint, Group};
 use edgeformat::{AllowlistEntry, Change, Plan, PlanNumber, Policy, PolicyKey, Revocation, TableDigest};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,6 +16,7 @@ pub struct Mirror {
     policies: BTreeMap<PolicyKey, Policy>,
     revocations: BTreeMap<Fingerprint, Revocation>,
     allowlists: BTreeSet<AllowlistEntry>,
+    key_groups: BTreeMap<Group, CheckValue>,
     policies_digest: TableDigest,
     revocations_digest: TableDigest,
     allowlists_digest: TableDigest,
@@ -35,6 +36,8 @@ pub struct Difference {
     pub revocations: usize,
     /// Entries of allowlists that differ.
     pub allowlists: usize,
+    /// Master key groups that differ.
+    pub key_groups: usize,
 }
 
 impl Mirror {
@@ -46,6 +49,7 @@ impl Mirror {
             policies: BTreeMap::new(),
             revocations: BTreeMap::new(),
             allowlists: BTreeSet::new(),
+            key_groups: BTreeMap::new(),
             policies_digest: TableDigest::default(),
             revocations_digest: TableDigest::default(),
             allowlists_digest: TableDigest::default(),
@@ -79,6 +83,12 @@ impl Mirror {
             }
             Change::RemovePlan(number) => {
                 self.plans.remove(&number);
+            }
+            Change::SetKeyGroup(group, check) => {
+                self.key_groups.insert(group, check);
+            }
+            Change::RemoveKeyGroup(group) => {
+                self.key_groups.remove(&group);
             }
             Change::SetPolicy(policy) => {
                 let old = self.policies.insert(policy.key, policy);
@@ -136,6 +146,16 @@ impl Mirror {
         &self.allowlists
     }
 
+    /// Every master key group that the edges must hold, with the check value of its secret.
+    pub const fn key_groups(&self) -> &BTreeMap<Group, CheckValue> {
+        &self.key_groups
+    }
+
+    /// Replaces the master key groups, which no file holds.
+    pub fn set_key_groups(&mut self, key_groups: BTreeMap<Group, CheckValue>) {
+        self.key_groups = key_groups;
+    }
+
     /// The checksum that an edge's policies must have.
     pub const fn policies_digest(&self) -> TableDigest {
         self.policies_digest
@@ -186,8 +206,9 @@ impl Mirror {
             } else {
                 self.allowlists.symmetric_difference(&other.allowlists).count()
             },
+            key_groups: differing(&self.key_groups, &other.key_groups),
         };
-        let none = Difference { plans: 0, policies: 0, revocations: 0, allowlists: 0 };
+        let none = Difference { plans: 0, policies: 0, revocations: 0, allowlists: 0, key_groups: 0 };
         (difference != none).then_some(difference)
     }
 }
@@ -210,6 +231,7 @@ mod tests {
             policies: Vec::new(),
             revocations: Vec::new(),
             allowlists: Vec::new(),
+            key_groups: Vec::new(),
             recent: Vec::new(),
         })
     }
@@ -235,6 +257,9 @@ mod tests {
             "+a:7:seal:2001:db8::/32",
             "-a:7:seal:10.0.0.0/8",
             "-a:7:seal:10.0.0.0/8",
+            "+g:1:00112233",
+            "+g:2:8899aabb",
+            "-g:1",
         ]));
         let snapshot = Mirror::from_snapshot(Snapshot {
             position: mirror.position(),
@@ -242,6 +267,7 @@ mod tests {
             policies: mirror.policies().values().copied().collect(),
             revocations: mirror.revocations().values().copied().collect(),
             allowlists: mirror.allowlists().iter().copied().collect(),
+            key_groups: mirror.key_groups().iter().map(|(group, check)| (*group, *check)).collect(),
             recent: Vec::new(),
         });
         assert_eq!((mirror.policies().len(), mirror.revocations().len(), mirror.plans().len()), (1, 1, 1));
@@ -279,10 +305,8 @@ mod tests {
     fn a_difference_is_counted_by_table() {
         let (mut one, mut other) = (empty(), empty());
         one.advance(changes(&["+p:7:seal:enabled:1:-", "+r:4100000100000007:0:revoked", "+a:7:seal:::/0"]));
-        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12", "+a:7:grpc:::/0"]));
-        assert_eq!(
-            one.difference(&other),
-            Some(Difference { plans: 1, policies: 1, revocations: 1, allowlists: 2 })
-        );
+        other.advance(changes(&["+p:7:seal:disabled:1:-", "+l:1:12", "+a:7:grpc:::/0", "+g:2:8899aabb"]));
+        let expected = Difference { plans: 1, policies: 1, revocations: 1, allowlists: 2, key_groups: 1 };
+        assert_eq!(one.difference(&other), Some(expected));
     }
 }

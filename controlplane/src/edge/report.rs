@@ -1,7 +1,7 @@
 //! How an edge stands, for operators: `suiftly edge status`.
 
 use crate::edge::board::EdgeState;
-use edgeformat::status::{Status, TableStatus};
+use edgeformat::status::{KeyGroupCheck, Status, TableStatus};
 use serde::{Deserialize, Serialize};
 
 const MS_PER_S: i64 = 1_000;
@@ -44,6 +44,9 @@ pub struct EdgeReport {
     /// How long ago it was heard, in seconds; 0 for the edge on this machine.
     #[serde(default)]
     pub heard_seconds_ago: i64,
+    /// What is wrong with its keyring: keys of some groups may be refused there. It is no reason not to be in step.
+    #[serde(default)]
+    pub key_problems: Vec<String>,
 }
 
 /// One worker of HAProxy.
@@ -70,6 +73,10 @@ pub struct WorkerReport {
     /// Its allowlists, entry by entry; none from a module that knows no such table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowlists: Option<TableStatus>,
+    /// The master key groups of its keyring, with the check value of each secret; empty from a module that does not know
+    /// them.
+    #[serde(default)]
+    pub key_groups: Vec<KeyGroupCheck>,
     /// Panics caught in it.
     pub panics: u64,
 }
@@ -88,6 +95,7 @@ impl EdgeReport {
             policies: status.policies.clone(),
             revocations: status.revocations.clone(),
             allowlists: status.allowlists.clone(),
+            key_groups: status.key_group_checks.clone(),
             panics: status.panics,
         };
         Self {
@@ -105,6 +113,7 @@ impl EdgeReport {
             last_error: state.last_error.clone(),
             map_problems: state.map_problems.clone(),
             heard_seconds_ago: 0,
+            key_problems: state.key_problems.clone(),
         }
     }
 

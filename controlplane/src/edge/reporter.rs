@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::edge::board::{Board, EdgeState};
 use crate::edge::report::{AgentReport, EdgeReport};
 use crate::random;
+use edgeformat::status::KeyGroupCheck;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ struct News {
     resyncs_done: u64,
     last_error: Option<String>,
     map_problems: Vec<String>,
+    key_problems: Vec<String>,
+    key_groups: Vec<Vec<KeyGroupCheck>>,
     workers: Vec<u32>,
 }
 
@@ -84,6 +87,8 @@ impl News {
             resyncs_done: state.resyncs_done,
             last_error: state.last_error.clone(),
             map_problems: state.map_problems.clone(),
+            key_problems: state.key_problems.clone(),
+            key_groups: state.statuses.values().map(|status| status.key_group_checks.clone()).collect(),
             workers: state.listed.all().collect(),
         }
     }

@@ -3,16 +3,19 @@
 use crate::app::chain_of;
 use crate::changes::feed::{self, Feed};
 use crate::changes::transfer::{self, About};
+use crate::db::change_log::Numbered;
 use crate::db::edges::EdgeRow;
 use crate::db::stream::Position;
-use crate::db::{Database, DbError};
+use crate::db::{Database, DbError, key_groups};
 use crate::domain::edges::{self, EdgeToken};
+use crate::edge::offer_back;
 use crate::edge::report::AgentReport;
 use crate::http::State;
 use crate::http::bearer::token_of;
 use crate::problem::Problem;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
+use apikey::{CheckValue, Group};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::io::{self, BufWriter, Write};
@@ -26,6 +29,8 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest report, in bytes.
 const REPORT_LEN_MAX: usize = 65_536;
+/// The longest offer, in bytes: two million revocations.
+const OFFER_LEN_MAX: usize = 128 << 20;
 /// How much of a snapshot travels at once, in bytes.
 const CHUNK_LEN: usize = 65_536;
 /// How many chunks may wait for a slow reader.
@@ -80,10 +85,10 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
         match look {
             Look::Refused => return Problem::Unauthorized.response(),
             Look::Snapshot(edge) => return snapshot(&state, edge, database).await,
-            Look::Changes(edge, known, changes) => {
+            Look::Changes(edge, known, changes, key_groups) => {
                 let is_asked_anew = asked.resyncs.is_some_and(|heard| heard != edge.resyncs);
                 if !changes.is_empty() || is_asked_anew || has_waited {
-                    return with_changes(about(&state, edge), known, changes);
+                    return with_changes(about(&state, edge, key_groups), known, changes);
                 }
             }
         }
@@ -105,9 +110,11 @@ fn asked_of(query: &str) -> Option<(Asked, Duration)> {
     (wait <= WAIT_MAX).then_some((Asked { known, resyncs: query.resyncs }, wait))
 }
 
+type KeyGroups = Vec<(Group, CheckValue)>;
+
 enum Look {
     Refused,
-    Changes(EdgeRow, Position, Vec<crate::db::change_log::Numbered>),
+    Changes(EdgeRow, Position, Vec<Numbered>, KeyGroups),
     /// Everything has to be sent; it is not read yet.
     Snapshot(EdgeRow),
 }
@@ -115,14 +122,17 @@ enum Look {
 fn look(database: &mut Database, token: &EdgeToken, asked: Asked) -> Result<Look, DbError> {
     let Some(edge) = edges::authenticate(database, token)? else { return Ok(Look::Refused) };
     let Some(known) = asked.known else { return Ok(Look::Snapshot(edge)) };
-    Ok(match database.read(|tx| feed::changes_after(tx, known))? {
-        Some(changes) => Look::Changes(edge, known, changes),
-        None => Look::Snapshot(edge),
+    database.read(|tx| {
+        Ok(match feed::changes_after(tx, known)? {
+            Some(changes) => Look::Changes(edge, known, changes, key_groups::held(tx)?),
+            None => Look::Snapshot(edge),
+        })
     })
 }
 
-fn about(state: &State, edge: EdgeRow) -> About {
-    About { edge: edge.edge, resyncs: edge.resyncs, check: state.board.check() }
+fn about(state: &State, edge: EdgeRow, key_groups: KeyGroups) -> About {
+    let key_groups = key_groups.into_iter().collect();
+    About { edge: edge.edge, resyncs: edge.resyncs, check: state.board.check(), key_groups }
 }
 
 fn with_changes(
@@ -144,13 +154,13 @@ async fn snapshot(state: &State, edge: EdgeRow, mut database: Database) -> HttpR
         return Problem::Busy.response();
     };
     tracing::info!(edge = edge.edge, "an edge is sent everything");
-    let about = about(state, edge);
     let read = web::block(move || database.read(feed::snapshot)).await;
     let snapshot = match read {
         Ok(Ok(snapshot)) => snapshot,
         Ok(Err(error)) => return failed(&error),
         Err(_) => return Problem::Internal.response(),
     };
+    let about = about(state, edge, snapshot.key_groups.clone());
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     // What breaks off lacks its last line, so the reader throws it away.
     drop(tokio::task::spawn_blocking(move || {
@@ -218,6 +228,55 @@ fn take_report(state: &State, token: &EdgeToken, mut said: AgentReport) -> Resul
     state.board.hear(&row.edge, said, now_ms, row.resyncs);
     edges::take_report(&mut database, &row.edge, &text, now_ms)?;
     Ok(true)
+}
+
+/// `POST /api/v1/edge/offered`: the revocations that an edge knows which has followed another history than the database's, in
+/// [`transfer`]'s form of a snapshot. 204 when those that were forgotten are in force again.
+pub async fn offered(request: HttpRequest, mut body: web::Payload, state: web::Data<State>) -> HttpResponse {
+    let Some(token) = token_of(request.headers(), EdgeToken::from_text) else {
+        return Problem::Unauthorized.response();
+    };
+    let Some(config) = state.database.clone() else { return Problem::NotFound.response() };
+    let known = web::block(move || {
+        let mut database = Database::open_again(&config)?;
+        edges::authenticate(&mut database, &token).map(|edge| (database, edge))
+    });
+    // Before anything of a long body is kept.
+    let (mut database, edge) = match known.await {
+        Ok(Ok((database, Some(edge)))) => (database, edge),
+        Ok(Ok((_, None))) => return Problem::Unauthorized.response(),
+        Ok(Err(error)) => return failed(&error),
+        Err(_) => return Problem::Internal.response(),
+    };
+    let Ok(_permit) = Arc::clone(&state.snapshots).try_acquire_owned() else {
+        return Problem::Busy.response();
+    };
+    let mut text = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let Ok(chunk) = chunk else { return Problem::BodyBroken.response() };
+        if text.len() + chunk.len() > OFFER_LEN_MAX {
+            return Problem::TooLarge.response();
+        }
+        text.extend_from_slice(&chunk);
+    }
+    let (now_ms, board) = (state.clock.now_ms(), Arc::clone(&state.board));
+    let done = web::block(move || {
+        let Ok((_, Feed::Snapshot(offered))) = transfer::read(text.as_slice()) else { return Ok(false) };
+        let (theirs, known) = (offered.position, offered.revocations);
+        offer_back::offer(&mut database, &edge.edge, theirs, &known, now_ms).map(|()| true)
+    });
+    match done.await {
+        Ok(Ok(true)) => {
+            board.wake();
+            HttpResponse::NoContent().finish()
+        }
+        Ok(Ok(false)) => Problem::BadReport.response(),
+        Ok(Err(error)) => {
+            tracing::error!(error = chain_of(&error), "what an edge has offered could not be kept");
+            Problem::Internal.response()
+        }
+        Err(_) => Problem::Internal.response(),
+    }
 }
 
 fn failed(error: &DbError) -> HttpResponse {

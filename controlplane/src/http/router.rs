@@ -21,6 +21,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(edge_api::report))
                 .default_service(web::to(method_not_allowed)),
         )
+        .service(
+            web::resource("/api/v1/edge/offered")
+                .route(web::post().to(edge_api::offered))
+                .default_service(web::to(method_not_allowed)),
+        )
         .default_service(web::to(not_found));
 }
 

@@ -55,6 +55,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
         allowlists: Some(allowlists),
         local_revocations,
         key_groups: edge.keyring.groups(),
+        key_group_checks: edge.keyring.checks(),
         accept_v0_groups: edge.keyring.accept_v0_groups(),
         admitted: edge.usage.admitted_in_all(),
         refused: edge.counts.refused_by_code(),

@@ -5,7 +5,7 @@ UPDATE tiers SET allowlist_entries_max = 20 WHERE tier = 'pro';
 UPDATE tiers SET allowlist_entries_max = 100 WHERE tier = 'enterprise';
 
 -- Whether the addresses of callers are checked. Apart from the list: on with an empty list admits nobody.
-ALTER TABLE services ADD COLUMN allowlist BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE services ADD COLUMN allowlist BIGINT NOT NULL DEFAULT 0 CHECK (allowlist IN (0, 1));
 
 -- One row a prefix, in its one spelling (`edgeformat::Prefix`), so that equal texts are equal blocks.
 CREATE TABLE allowlist_entries (

@@ -1,0 +1,82 @@
+//! Adding many rows with one statement: Diesel's own way does not exist for a connection that can be of either kind.
+
+use crate::db::DbError;
+use crate::db::connection::{AnyConnection, MultiBackend};
+use diesel::prelude::*;
+use diesel::sql_types;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// How many rows one statement adds. SQLite takes 32,766 values in one, PostgreSQL 65,535; no table has 60 columns.
+const ROWS_MAX: usize = 500;
+
+/// A value of a column. There are no others in our tables.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// `BIGINT`.
+    Integer(i64),
+    /// `TEXT`.
+    Text(String),
+    /// `NULL`.
+    Null,
+}
+
+/// Adds rows to a table. Table and columns are words of this program and never come from outside.
+pub(in crate::db) fn insert(
+    connection: &mut AnyConnection,
+    table: &'static str,
+    columns: &[&'static str],
+    rows: &[Vec<Cell>],
+) -> Result<(), DbError> {
+    for rows in rows.chunks(ROWS_MAX) {
+        let (mut text, mark) = (begin(table, columns), mark(connection));
+        let mut bound = 0;
+        for (number, row) in rows.iter().enumerate() {
+            text.push_str(if number == 0 { "(" } else { ", (" });
+            for (number, cell) in row.iter().enumerate() {
+                text.push_str(if number == 0 { "" } else { ", " });
+                // Not bound: its type would have to be that of the column.
+                if *cell == Cell::Null {
+                    text.push_str("NULL");
+                } else {
+                    bound += 1;
+                    // Writing into a String cannot fail.
+                    let _ = write!(text, "{mark}{bound}");
+                }
+            }
+            text.push(')');
+        }
+        bind(text, rows.iter().flatten()).execute(connection)?;
+    }
+    Ok(())
+}
+
+fn begin(table: &str, columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("INSERT INTO \"{table}\" ({}) VALUES ", columns.join(", "))
+}
+
+/// What stands before the number of a bound value.
+pub(in crate::db) const fn mark(connection: &AnyConnection) -> char {
+    match connection {
+        AnyConnection::Sqlite(_) => '?',
+        AnyConnection::Postgres(_) => '$',
+    }
+}
+
+/// A statement with its values, in the order of their numbers; `NULL` is written and not bound.
+pub(in crate::db) fn bind<'q>(
+    text: String,
+    cells: impl Iterator<Item = &'q Cell>,
+) -> diesel::query_builder::BoxedSqlQuery<'q, MultiBackend, diesel::query_builder::SqlQuery> {
+    let mut query = diesel::sql_query(text).into_boxed::<MultiBackend>();
+    for cell in cells {
+        query = match cell {
+            Cell::Integer(number) => query.bind::<sql_types::BigInt, _>(*number),
+            Cell::Text(text) => query.bind::<sql_types::Text, _>(text.as_str()),
+            Cell::Null => query,
+        };
+    }
+    query
+}
