@@ -63,6 +63,38 @@ pub fn rfc3339_ms(unix_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// The moment of such a text, unix milliseconds; the fraction of a second may be left out. None for any other text.
+pub fn rfc3339_from(text: &str) -> Option<i64> {
+    let (date_and_time, ms) = match text.strip_suffix('Z')?.split_once('.') {
+        None => (text.strip_suffix('Z')?, 0),
+        Some((before, ms)) if ms.len() == 3 => (before, ms.parse::<u16>().ok()?),
+        Some(_) => return None,
+    };
+    let (date, time) = date_and_time.split_once('T')?;
+    let numbers = |text: &str, separator| {
+        text.split(separator).map(|word| word.parse::<u16>().ok()).collect::<Option<Vec<_>>>()
+    };
+    let ([year, month, day], [hour, minute, second]) =
+        (*numbers(date, '-')?.as_slice().as_array()?, *numbers(time, ':')?.as_slice().as_array()?);
+    let days = days_from_civil(year.into(), month.into(), day.into());
+    let seconds = days * S_PER_DAY + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    let unix_ms = seconds * MS_PER_S + i64::from(ms);
+    // A 30 February, a 25 o'clock or a date without its zeros does not read back.
+    let read_back = rfc3339_ms(unix_ms);
+    let without_ms = read_back.replace(".000Z", "Z");
+    (read_back == text || without_ms == text).then_some(unix_ms)
+}
+
+/// The other way round of [`civil_from_days`]; what is no date becomes some other day.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 /// Days since 1970-01-01 as year, month, day of the Gregorian calendar, counted in eras of 400 years that
 /// begin on 1 March, so that the leap day is the last of its year.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -96,6 +128,26 @@ mod tests {
         ];
         for (unix_ms, expected) in cases {
             assert_eq!(rfc3339_ms(unix_ms), expected);
+            assert_eq!(rfc3339_from(expected), Some(unix_ms));
+        }
+        assert_eq!(rfc3339_from("2026-11-21T09:05:00Z"), Some(1_795_251_900_000));
+        for text in [
+            "2026-02-30T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T09:05:60Z",
+            "2026-11-21T09:05:00",
+            "2026-11-21 09:05:00Z",
+            "2026-1-21T09:05:00Z",
+            "2026-11-21T09:05:00.1Z",
+            "2026-00-10T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "",
+            "Z",
+            "T",
+            "1e3-11-21T09:05:00Z",
+            "+026-11-21T09:05:00Z",
+        ] {
+            assert_eq!(rfc3339_from(text), None, "{text}");
         }
     }
 

@@ -4,6 +4,7 @@ pub mod allowlists;
 pub mod customers;
 pub mod edges;
 pub mod key_groups;
+pub mod key_life;
 pub mod keys;
 pub mod offered;
 pub mod operator_tokens;

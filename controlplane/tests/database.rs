@@ -238,7 +238,7 @@ fn a_key_that_we_never_issued_can_be_revoked_and_only_once(backend: Backend) {
     let second = fixture.revoke(&[stranger, stranger]);
     assert_eq!((second.revoked, second.already, second.unknown), (0, 2, 2));
     assert_eq!(fixture.changes(), [(1, "+r:0100000112345678:0:revoked".to_owned())]);
-    assert!(keys::known(&mut fixture.database, stranger).unwrap().revoked);
+    assert!(keys::known(&mut fixture.database, stranger).unwrap().revocation.is_some());
 }
 
 fn revoking_an_issued_key_notes_the_time_and_tells_the_edge(backend: Backend) {

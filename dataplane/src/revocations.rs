@@ -119,11 +119,17 @@ impl Revocations {
         Ok(())
     }
 
-    /// Takes the entry of a key out, if there is one. Its bits stay in the filter until the next whole load.
+    /// Takes the entry of a key out, if there is one. Its bits stay in the filter until the next whole load, which the agent
+    /// sends when [`Self::stale`] has become a tenth of the room.
     pub fn remove(&mut self, fingerprint: Fingerprint) {
         if let Some(old) = self.set.remove(&fingerprint.get()) {
             self.digest.remove(old.unpack(fingerprint.get()).digest());
         }
+    }
+
+    /// How many entries have left bits in the filter and are gone: each makes a needless look-up more likely.
+    pub fn stale(&self) -> usize {
+        self.filtered.saturating_sub(self.set.len())
     }
 
     /// How many new entries still fit.

@@ -40,6 +40,7 @@ fn status_says_how_the_module_stands() {
         sequence: 1,
         policies: table(&status.policies.checksum),
         revocations: table(&status.revocations.checksum),
+        filter_stale_entries: 0,
         allowlists: Some(TableStatus {
             count: 0,
             checksum: "0000000000000000".to_owned(),

@@ -179,3 +179,15 @@ proptest! {
         prop_assert_eq!(status.sequence, sequence);
     }
 }
+
+#[test]
+fn revocations_that_are_gone_are_counted_as_stale_until_a_whole_load() {
+    let edge = edge();
+    let set = |number: u64| format!("+r:{:016X}:0:revoked", 0x4100_0001_0000_0000 + number);
+    let gone = |number: u64| format!("-r:{:016X}", 0x4100_0001_0000_0000 + number);
+    apply(&edge, &delta(0, 5, &[set(1), set(2), set(3), gone(1), gone(2)]));
+    assert_eq!((status(&edge).filter_stale_entries, status(&edge).revocations.count), (2, 1));
+    // Set again it takes room again: nobody knows that its bits are there.
+    apply(&edge, &delta(5, 7, &[set(1), gone(4)]));
+    assert_eq!((status(&edge).filter_stale_entries, status(&edge).revocations.count), (2, 2));
+}

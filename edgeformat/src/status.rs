@@ -27,6 +27,9 @@ pub struct Status {
     pub policies: TableStatus,
     /// The revocation table.
     pub revocations: TableStatus,
+    /// Revocations that are gone and whose bits are still in the filter; they take room until the next whole load.
+    #[serde(default)]
+    pub filter_stale_entries: u64,
     /// The allowlists, entry by entry; none from a module that knows no such table and refuses whom it would be asked of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowlists: Option<TableStatus>,

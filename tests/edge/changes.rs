@@ -147,3 +147,29 @@ fn show_counts_what_a_customer_was_granted_and_refused() {
     assert_eq!((&seal["admitted"], &seal["refused"]), (&7.into(), &3.into()));
     assert_eq!(seal["state"], "suspended_operator");
 }
+
+/// The edge was told ahead: it needs nobody when the time comes.
+#[test]
+fn a_key_expires_at_its_second_with_the_control_plane_down_and_a_rotated_one_after_its_overlap() {
+    let mut stack = Stack::start();
+    let customer = stack.customer(1, "seal", "enterprise");
+    let ((first, first_print), (second, second_print)) =
+        (stack.key(customer, "seal"), stack.key(customer, "seal"));
+    stack.admin(&format!("key expire --fingerprint {first_print} --at 3s"));
+    let rotated = stack.admin(&format!("key rotate --fingerprint {second_print} --overlap 3s"));
+    let new = rotated["api_key"].as_str().unwrap().to_owned();
+    stack.kill_child("serve");
+    let all = |stack: &Stack| [&first, &second, &new].map(|key| stack.status_with(key));
+    assert_eq!(all(&stack), [200, 200, 200]);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(all(&stack), [401, 401, 200]);
+    assert_eq!(stack.get(&[&format!("X-API-Key: {first}")]).code(), "expired");
+    // Also after a reload without a control plane, from the files.
+    stack.reload();
+    assert_eq!(all(&stack), [401, 401, 200]);
+    stack.start_child("serve");
+    stack.wait_until_ready();
+    stack.admin(&format!("key revoke --fingerprint {}", rotated["fingerprint"].as_str().unwrap()));
+    stack.admin(&format!("key re-enable --fingerprint {}", rotated["fingerprint"].as_str().unwrap()));
+    assert_eq!(all(&stack), [401, 401, 200]);
+}

@@ -6,6 +6,7 @@
 use edgeformat::journal::Reader;
 use edgeformat::{Policy, Revocation, map_file};
 use harness::keys::{Random, mint_independently};
+use harness::wire::Wire;
 use harness::{Connection, Stack};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -18,15 +19,22 @@ use std::time::Duration;
 const OPERATIONS: u64 = 200;
 const OPERATIONS_FULL: u64 = 10_000;
 const CUSTOMERS: u64 = 4;
+const RESTORES_MAX: u32 = 25;
+/// Room for all tables twice and a long journal.
+const SMALL_DISK_MIB: u32 = 8;
 
 struct Key {
     text: String,
+    fingerprint: String,
     customer: usize,
     revoked: bool,
 }
 
 struct World<'a> {
+    /// The edge, with its agent as `serve`.
     stack: Stack,
+    /// The control plane, where the edge is on another machine, and the wire between both.
+    apart: Option<(Stack, Wire)>,
     random: Random,
     secret_hex: String,
     customers: Vec<(u32, bool)>,
@@ -35,6 +43,8 @@ struct World<'a> {
     keys: Vec<Key>,
     /// Keys whose revocation was confirmed: what the observer asks with.
     confirmed: &'a Mutex<Vec<String>>,
+    /// How many backups were restored: each takes a master key group, and there are 32.
+    restored: u32,
     history: Vec<String>,
 }
 
@@ -49,11 +59,20 @@ fn operations() -> u64 {
 
 #[test]
 fn random_operations_and_accidents_never_bring_a_revoked_key_back_and_leave_everything_equal() {
+    random_operations(false);
+}
+
+#[test]
+fn random_operations_and_accidents_on_an_edge_apart_from_its_control_plane() {
+    random_operations(true);
+}
+
+fn random_operations(is_apart: bool) {
     let seed = number_from("SUIFTLY_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("SUIFTLY_TEST_SEED={seed}");
     let (confirmed, done, asked) = (Mutex::new(Vec::new()), AtomicBool::new(false), AtomicU64::new(0));
     let admitted = Mutex::new(Vec::new());
-    let mut world = World::new(seed, &confirmed);
+    let mut world = World::new(seed, is_apart, &confirmed);
     let port = world.stack.edge.number();
     std::thread::scope(|scope| {
         for number in 0..2 {
@@ -108,7 +127,8 @@ fn observe(
         let Some(mut current) = kept.or_else(|| Connection::open(port).ok()) else { continue };
         if let Ok(answer) = current.get(&[&format!("X-API-Key: {key}")]) {
             asked.fetch_add(1, Ordering::Relaxed);
-            if answer.status == 200 {
+            // One that was re-enabled meanwhile is not meant.
+            if answer.status == 200 && confirmed.lock().unwrap().contains(&key) {
                 admitted.lock().unwrap().push(key);
             }
             connection = Some(current);
@@ -117,13 +137,40 @@ fn observe(
 }
 
 impl<'a> World<'a> {
-    fn new(seed: u64, confirmed: &'a Mutex<Vec<String>>) -> Self {
-        let stack = Stack::start();
+    fn new(seed: u64, is_apart: bool, confirmed: &'a Mutex<Vec<String>>) -> Self {
+        let (stack, apart) = if is_apart {
+            let control = Stack::control_plane(&[]);
+            let wire = Wire::to(control.api.number());
+            (Stack::edge_behind(&control, wire.port(), "fra1"), Some((control, wire)))
+        } else {
+            (Stack::start_on_a_small_disk(SMALL_DISK_MIB).unwrap_or_else(Stack::start), None)
+        };
+        let control = apart.as_ref().map_or(&stack, |(control, _)| control);
         let customers =
-            (1..=CUSTOMERS).map(|wallet| (stack.customer(wallet, "seal", "enterprise"), false)).collect();
+            (1..=CUSTOMERS).map(|wallet| (control.customer(wallet, "seal", "enterprise"), false)).collect();
         let secret_hex = stack.secret_hex();
         let (random, keys, history, is_closed) = (Random(seed), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { stack, random, secret_hex, customers, is_closed, keys, confirmed, history }
+        Self { stack, apart, random, secret_hex, customers, is_closed, keys, confirmed, restored: 0, history }
+    }
+
+    /// Where commands are given.
+    fn control(&self) -> &Stack {
+        self.apart.as_ref().map_or(&self.stack, |(control, _)| control)
+    }
+
+    fn control_mut(&mut self) -> &mut Stack {
+        self.apart.as_mut().map_or(&mut self.stack, |(control, _)| control)
+    }
+
+    /// Every edge has everything, and the control plane knows it.
+    fn wait_until_ready(&self) {
+        self.stack.wait_until_ready();
+        let Some((control, _)) = &self.apart else { return };
+        control.wait_until_healthy();
+        harness::http::wait_for("the edge in step", Duration::from_secs(20), || {
+            let (code, ..) = control.run(&["edge", "diff", "--json"]);
+            (code == 0).then_some(())
+        });
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -144,7 +191,7 @@ impl<'a> World<'a> {
     }
 
     fn step(&mut self, number: u64) {
-        match self.below(100) {
+        match self.below(112) {
             0..25 => self.mint(number),
             25..50 => self.revoke(number, "revoke", |_| ()),
             50..57 => self.suspend_or_resume(number),
@@ -154,7 +201,7 @@ impl<'a> World<'a> {
                 // A hand edit that was not put back yet refuses the new worker, and the old one goes on.
                 self.note(number, "reload");
                 self.stack.master("reload");
-                self.stack.wait_until_ready();
+                self.wait_until_ready();
             }
             74..80 => self.revoke(number, "revoke during a reload", |stack| {
                 stack.master("reload");
@@ -164,10 +211,14 @@ impl<'a> World<'a> {
             87..91 => self.hand_edit(number),
             91..94 => {
                 self.note(number, "resync");
-                self.stack.run(&["edge", "resync", "--wait-limit", "5"]);
+                self.control().run(&["edge", "resync", "--wait-limit", "5"]);
             }
             94..97 => self.revoke_and_kill_serve(number),
-            _ => self.stop_everything_with_a_torn_journal(number),
+            97..100 => self.stop_everything_with_a_torn_journal(number),
+            100..104 => self.lose_the_disk_or_the_wire(number),
+            104..106 => self.kill_the_control_plane(number),
+            106..108 => self.restore_a_backup(number),
+            _ => self.re_enable(number),
         }
     }
 
@@ -185,13 +236,15 @@ impl<'a> World<'a> {
             return;
         }
         self.note(number, &format!("mint {derivation} for customer {customer}"));
-        self.keys.push(Key { text, customer, revoked: false });
+        // Version 1, group 1.
+        let fingerprint = format!("{:016X}", 0x41_u64 << 56 | u64::from(derivation) << 32 | u64::from(id));
+        self.keys.push(Key { text, fingerprint, customer, revoked: false });
     }
 
     /// Answers whether it was confirmed; what was not is in force when it has settled.
     fn saved(&self, arguments: &str) -> bool {
         let arguments: Vec<&str> = arguments.split(' ').collect();
-        let (code, _, stderr) = self.stack.run(&arguments);
+        let (code, _, stderr) = self.control().run(&arguments);
         assert!(code == 0 || code == 5, "{arguments:?}: {code} {stderr}{}", self.stack.logs());
         code == 0
     }
@@ -216,7 +269,21 @@ impl<'a> World<'a> {
             self.confirmed.lock().unwrap().push(text);
         }
         // A reload that was asked for has not ended by then.
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
+    }
+
+    fn re_enable(&mut self, number: u64) {
+        let revoked: Vec<usize> = (0..self.keys.len()).filter(|index| self.keys[*index].revoked).collect();
+        if revoked.is_empty() {
+            return;
+        }
+        let index = revoked[self.below(revoked.len())];
+        self.note(number, &format!("re-enable key {index}"));
+        let key = &self.keys[index];
+        // From here on it may be admitted.
+        self.confirmed.lock().unwrap().retain(|text| *text != key.text);
+        self.saved(&format!("admin key re-enable --fingerprint {} --wait-limit 5", key.fingerprint));
+        self.keys[index].revoked = false;
     }
 
     fn suspend_or_resume(&mut self, number: u64) {
@@ -255,14 +322,14 @@ impl<'a> World<'a> {
         self.note(number, "kill the worker");
         self.stack.kill_worker();
         self.stack.supervise_haproxy_until_it_serves();
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
     }
 
     fn kill_serve(&mut self, number: u64) {
         self.note(number, "kill serve");
         self.stack.kill_child("serve");
         self.stack.start_child("serve");
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
     }
 
     fn hand_edit(&mut self, number: u64) {
@@ -323,7 +390,7 @@ impl<'a> World<'a> {
         let text = self.keys[index].text.clone();
         let command = format!("admin key revoke --key {text} --wait-limit 5");
         let arguments: Vec<&str> = command.split(' ').collect();
-        let mut child = self.stack.command(&arguments).spawn().unwrap();
+        let mut child = self.control().command(&arguments).spawn().unwrap();
         std::thread::sleep(pause);
         self.stack.kill_child("serve");
         let code = child.wait().unwrap().code().unwrap();
@@ -332,7 +399,68 @@ impl<'a> World<'a> {
             self.confirmed.lock().unwrap().push(text);
         }
         self.stack.start_child("serve");
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
+    }
+
+    /// What the files cannot take, or the agent cannot hear, is not confirmed; and it is in force afterwards.
+    fn lose_the_disk_or_the_wire(&mut self, number: u64) {
+        let Some(index) = self.good_key() else { return };
+        let text = self.keys[index].text.clone();
+        let command = format!("admin key revoke --key {text} --wait-limit 1");
+        let filler = self.stack.state().join("maps/filler");
+        if let Some((_, wire)) = &self.apart {
+            wire.cut();
+        } else if self.stack.has_a_small_disk() {
+            let mut file = std::fs::File::create(&filler).unwrap();
+            while file.write_all(&[0; 4_096]).is_ok() {}
+        } else {
+            return;
+        }
+        self.note(number, &format!("revoke key {index} with a full disk or a cut wire"));
+        self.keys[index].revoked = true;
+        if self.saved(&command) {
+            // The rest of a page of the journal may have been enough for its line.
+            assert!(self.apart.is_none(), "confirmed through a cut wire");
+            self.confirmed.lock().unwrap().push(text);
+        }
+        match &self.apart {
+            Some((_, wire)) => wire.mend(),
+            None => std::fs::remove_file(&filler).unwrap(),
+        }
+        self.wait_until_ready();
+    }
+
+    fn kill_the_control_plane(&mut self, number: u64) {
+        self.note(number, "kill the control plane");
+        self.control_mut().kill_child("serve");
+        let pause = Duration::from_millis(self.random.next_u64() % 300);
+        std::thread::sleep(pause);
+        self.control_mut().start_child("serve");
+        self.wait_until_ready();
+    }
+
+    /// What the edge refuses stays refused; what else was changed since the backup is as it was then.
+    fn restore_a_backup(&mut self, number: u64) {
+        if self.restored == RESTORES_MAX {
+            return;
+        }
+        self.restored += 1;
+        self.note(number, "backup, revoke, suspend, restore");
+        let file = self.control().state().join("suiftly.backup");
+        let file = file.to_str().unwrap().to_owned();
+        self.control().json(&format!("backup {file} --force"));
+        let (customers, is_closed) = (self.customers.clone(), self.is_closed.clone());
+        for _ in 0..3 {
+            self.revoke(number, "revoke after the backup", |_| ());
+            self.suspend_or_resume(number);
+        }
+        // What no edge has heard of yet would be lost with the database.
+        self.wait_until_ready();
+        self.control_mut().stop_child("serve");
+        self.control().json(&format!("restore {file} --replace"));
+        (self.customers, self.is_closed) = (customers, is_closed);
+        self.control_mut().start_child("serve");
+        self.wait_until_ready();
     }
 
     fn stop_everything_with_a_torn_journal(&mut self, number: u64) {
@@ -350,14 +478,14 @@ impl<'a> World<'a> {
         std::thread::sleep(Duration::from_millis(300));
         self.stack.start_child("serve");
         self.stack.supervise_haproxy_until_it_serves();
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
     }
 
     /// Database, files and workers are equal, and every key is judged as it should be.
     fn settle(&mut self, seed: u64) {
-        self.stack.wait_until_ready();
+        self.wait_until_ready();
         self.wait_for_whole_files();
-        let differences = self.stack.json("edge diff");
+        let differences = self.control().json("edge diff");
         assert_eq!(differences, serde_json::json!({"differences": []}), "{}", self.tale(seed));
         let worker = self.stack.runtime_json("suiftly status");
         self.every_key_is_judged_right(seed);

@@ -116,3 +116,39 @@ fn a_running_control_plane_offers_what_it_knows_when_another_restores_the_databa
     stack.wait_until_ready();
     assert_ne!(stack.status_with(&key), 200);
 }
+
+/// Not by `suiftly restore`: the file of SQLite copied away and back. The numbers of its history would be used twice.
+#[test]
+fn a_database_file_that_was_put_back_by_hand_begins_another_history_and_forgets_no_revocation() {
+    let mut stack = Stack::start();
+    let customer = stack.customer(1, "seal", "enterprise");
+    let keys: Vec<(String, String)> = (0..3).map(|_| stack.key(customer, "seal")).collect();
+    stack.stop_child("serve");
+    let (state, copy) = (stack.state().to_owned(), stack.state().join("copy"));
+    std::fs::create_dir(&copy).unwrap();
+    let files = || ["suiftly.db", "suiftly.db-wal"].into_iter();
+    for name in files().filter(|name| state.join(name).exists()) {
+        std::fs::copy(state.join(name), copy.join(name)).unwrap();
+    }
+    stack.start_child("serve");
+    stack.wait_until_ready();
+    let stream = |stack: &Stack| stack.json("edge status")["edges"][0]["stream"].clone();
+    let before = stream(&stack);
+    for (_, print) in &keys[..2] {
+        stack.admin(&format!("key revoke --fingerprint {print}"));
+    }
+    stack.stop_child("serve");
+    for name in files().chain(["suiftly.db-shm"]) {
+        let _ = std::fs::remove_file(state.join(name));
+    }
+    for name in files().filter(|name| copy.join(name).exists()) {
+        std::fs::copy(copy.join(name), state.join(name)).unwrap();
+    }
+    stack.start_child("serve");
+    stack.wait_until_ready();
+    assert_ne!(stream(&stack), before);
+    let statuses: Vec<u16> = keys.iter().map(|(key, _)| stack.status_with(key)).collect();
+    assert_eq!(statuses, [401, 401, 200]);
+    assert_eq!(stack.json("edge offered")["total"], 2);
+    assert_eq!(stack.json("edge diff")["differences"], serde_json::json!([]));
+}

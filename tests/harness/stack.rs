@@ -49,6 +49,8 @@ pub struct Stack {
     config: Option<PathBuf>,
     /// What runs as `serve`: the control plane, or an agent alone.
     serve: Vec<String>,
+    /// Mounted, and unmounted at the end.
+    small_disk: Option<PathBuf>,
     children: BTreeMap<&'static str, Child>,
 }
 
@@ -68,6 +70,31 @@ impl Stack {
         stack.start_child("haproxy");
         stack.wait_until_ready();
         stack
+    }
+
+    /// The same as [`Self::start`] with the map files on a small disk of their own; none where this process may not mount one.
+    pub fn start_on_a_small_disk(mib: u32) -> Option<Self> {
+        let mut stack = Self::prepare(&[]);
+        let maps = stack.state().join("maps");
+        std::fs::create_dir(&maps).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=750"), "tmpfs"]).arg(&maps);
+        if !mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+            eprintln!("NOT RUN: a full disk; this needs root, who may mount one");
+            return None;
+        }
+        stack.small_disk = Some(maps);
+        stack.start_child("upstream");
+        stack.start_child("serve");
+        stack.wait_until_healthy();
+        stack.start_child("haproxy");
+        stack.wait_until_ready();
+        Some(stack)
+    }
+
+    /// Whether its map files are on a small disk.
+    pub fn has_a_small_disk(&self) -> bool {
+        self.small_disk.is_some()
     }
 
     /// State, ports and files, and nothing that runs; with the files that a first start of the control plane makes.
@@ -91,6 +118,11 @@ impl Stack {
     /// An edge on what could be another machine: its own state folder, ports, HAProxy and `suiftly agent`, and a copy of the
     /// control plane's keyring, as its operator brings it there.
     pub fn edge_of(control: &Self, name: &str) -> Self {
+        Self::edge_behind(control, control.api.number(), name)
+    }
+
+    /// The same, where the control plane is reached through this port.
+    pub fn edge_behind(control: &Self, port: u16, name: &str) -> Self {
         let mut stack = Self::prepare(&[]);
         let token = control.json(&format!("admin edge add --name {name}"))["token"].clone();
         let token_file = stack.state().join("token");
@@ -98,7 +130,7 @@ impl Stack {
         std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
         // Takes the mode with it.
         std::fs::copy(control.state().join("keyring.toml"), stack.state().join("keyring.toml")).unwrap();
-        let url = format!("http://127.0.0.1:{}", control.api.number());
+        let url = format!("http://127.0.0.1:{port}");
         let token_file = token_file.display().to_string();
         stack.serve =
             ["agent", "--control-plane", &url, "--token-file", &token_file].map(str::to_owned).into();
@@ -119,7 +151,18 @@ impl Stack {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let [edge, api, stats, upstream] = [(); 4].map(|()| Port::take());
         let (serve, children) = (vec!["serve".to_owned()], BTreeMap::new());
-        let stack = Self { state, edge, api, stats, upstream, settings, config: None, serve, children };
+        let stack = Self {
+            state,
+            edge,
+            api,
+            stats,
+            upstream,
+            settings,
+            config: None,
+            serve,
+            small_disk: None,
+            children,
+        };
         std::fs::create_dir_all(stack.state().join("modules")).unwrap();
         stack.put_modules("modules");
         stack
@@ -416,6 +459,9 @@ impl Drop for Stack {
     fn drop(&mut self) {
         for name in ["haproxy", "serve", "upstream"] {
             self.stop_child(name);
+        }
+        if let Some(maps) = &self.small_disk {
+            let _ = Command::new("umount").arg("-l").arg(maps).status();
         }
     }
 }

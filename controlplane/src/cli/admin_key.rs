@@ -2,7 +2,7 @@
 
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::reply::lines;
-use crate::cli::{Exit, Failure, Reply, key, key_text, revocation_list};
+use crate::cli::{Exit, Failure, Reply, admin_key_life, key, key_text, revocation_list};
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
 use crate::db::Database;
@@ -35,6 +35,17 @@ pub enum AdminKeyCommand {
     /// Refuse keys from now on, also such that were issued elsewhere
     #[command(after_help = "Example:\n  suiftly admin key revoke --fingerprint 4100000112345678")]
     Revoke(RevokeArguments),
+    /// Have a key refused as expired from a time on; the edges do it by themselves then
+    #[command(after_help = "Example:\n  suiftly admin key expire --fingerprint 4100000112345678 --at 30d")]
+    Expire(admin_key_life::ExpireArguments),
+    /// Make a new key like an old one, which stays good for a while
+    #[command(
+        after_help = "Example:\n  suiftly admin key rotate --fingerprint 4100000112345678 --overlap 24h"
+    )]
+    Rotate(admin_key_life::RotateArguments),
+    /// Take the revocation of a key back
+    #[command(after_help = "Example:\n  suiftly admin key re-enable --fingerprint 4100000112345678")]
+    ReEnable(admin_key_life::ReEnableArguments),
     /// Say what a key is, whether it is authentic and what is known of it
     #[command(after_help = "Example:\n  suiftly admin key inspect --key -  < file-with-the-key")]
     Inspect {
@@ -88,9 +99,12 @@ struct RevokeWhat {
 pub fn run(command: &AdminKeyCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     match command {
         AdminKeyCommand::Create(arguments) => create(arguments, config, clock),
-        AdminKeyCommand::List { customer, service } => list(*customer, *service, config),
+        AdminKeyCommand::Expire(arguments) => admin_key_life::expire(arguments, config, clock),
+        AdminKeyCommand::Rotate(arguments) => admin_key_life::rotate(arguments, config, clock),
+        AdminKeyCommand::ReEnable(arguments) => admin_key_life::re_enable(arguments, config, clock),
+        AdminKeyCommand::List { customer, service } => list(*customer, *service, config, clock),
         AdminKeyCommand::Revoke(arguments) => revoke_some(arguments, config, clock),
-        AdminKeyCommand::Inspect { key } => inspect(key, config),
+        AdminKeyCommand::Inspect { key } => inspect(key, config, clock),
     }
 }
 
@@ -162,9 +176,16 @@ struct ListedKey {
     state: &'static str,
     created_at: String,
     revoked_at: Option<String>,
+    expires_at: Option<String>,
 }
 
-fn list(customer: CustomerId, service: Option<Service>, config: &Config) -> Result<Reply, Failure> {
+fn list(
+    customer: CustomerId,
+    service: Option<Service>,
+    config: &Config,
+    clock: &Clock,
+) -> Result<Reply, Failure> {
+    let now_s = u64::try_from(clock.now_ms() / 1_000).unwrap_or(0);
     let mut database = Database::open(&config.database)?;
     let rows = keys::list(&mut database, customer, service)?;
     let items: Vec<ListedKey> = rows
@@ -175,9 +196,14 @@ fn list(customer: CustomerId, service: Option<Service>, config: &Config) -> Resu
             group: row.group.get(),
             derivation: row.derivation.get(),
             version: row.version.number(),
-            state: if row.revoked_at_ms.is_some() { "revoked" } else { "active" },
+            state: match (row.revoked_at_ms, row.expires_at_s) {
+                (Some(_), _) => "revoked",
+                (None, Some(at_s)) if at_s <= now_s => "expired",
+                (None, _) => "active",
+            },
             created_at: rfc3339_ms(row.created_at_ms),
             revoked_at: row.revoked_at_ms.map(rfc3339_ms),
+            expires_at: row.expires_at_s.map(admin_key_life::time_of),
         })
         .collect();
     let text = if items.is_empty() { "no keys".to_owned() } else { table(&items) };
@@ -298,17 +324,19 @@ struct Inspected {
     state: &'static str,
 }
 
-fn inspect(argument: &str, config: &Config) -> Result<Reply, Failure> {
+fn inspect(argument: &str, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let decoded = key_text::decode(argument)?;
     let keyring = keyring::load(&config.keyring.file)?;
     let reason = key::authenticate(&keyring, &decoded).err();
     let mut database = Database::open(&config.database)?;
     let known = keys::known(&mut database, decoded.fingerprint())
         .map_err(|error: DomainError| Failure::from(error))?;
-    let state = match (known.revoked, known.issued.is_some()) {
-        (true, _) => "revoked",
-        (false, true) => "active",
-        (false, false) => "unknown",
+    let now_s = u64::try_from(clock.now_ms() / 1_000).unwrap_or(0);
+    let in_force = known.revocation.filter(|revocation| revocation.in_force_from_s <= now_s);
+    let state = match (in_force, known.issued.is_some()) {
+        (Some(revocation), _) => revocation.kind.word(),
+        (None, true) => "active",
+        (None, false) => "unknown",
     };
     let fields = key::Fields::of(&decoded);
     let authentic = reason.map_or_else(|| "yes".to_owned(), |reason| format!("NO: {}", reason.title()));

@@ -25,6 +25,8 @@ pub struct ApiKeyRow {
     pub created_at_ms: i64,
     /// When it was revoked, unix milliseconds.
     pub revoked_at_ms: Option<i64>,
+    /// From when on it is refused as expired, unix seconds.
+    pub expires_at_s: Option<u64>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -38,6 +40,7 @@ struct Columns {
     version: i64,
     created_at_ms: i64,
     revoked_at_ms: Option<i64>,
+    expires_at_s: Option<i64>,
 }
 
 /// The key with this name, if we issued it.
@@ -102,16 +105,25 @@ pub fn insert(tx: &mut WriteTx<'_>, lock: &CustomerLock, key: &ApiKeyRow) -> Res
     Ok(())
 }
 
-/// Notes that an issued key was revoked; an earlier time stays.
-pub fn set_revoked(tx: &mut WriteTx<'_>, fingerprint: Fingerprint, now_ms: i64) -> Result<(), DbError> {
-    let target = dsl::api_keys
-        .filter(dsl::fingerprint.eq(column_of(fingerprint.get())))
-        .filter(dsl::revoked_at_ms.is_null());
-    diesel::update(target).set(dsl::revoked_at_ms.eq(now_ms)).execute(tx.connection())?;
+/// Notes that a key is revoked no more.
+pub fn set_enabled(tx: &mut WriteTx<'_>, fingerprint: Fingerprint) -> Result<(), DbError> {
+    let target = dsl::api_keys.find(column_of(fingerprint.get()));
+    diesel::update(target).set(dsl::revoked_at_ms.eq(None::<i64>)).execute(tx.connection())?;
     Ok(())
 }
 
-/// The same of many at once.
+/// Notes from when on a key is refused as expired, unix seconds.
+pub fn set_expires_at_s(
+    tx: &mut WriteTx<'_>,
+    fingerprint: Fingerprint,
+    at_s: Option<u64>,
+) -> Result<(), DbError> {
+    let target = dsl::api_keys.find(column_of(fingerprint.get()));
+    diesel::update(target).set(dsl::expires_at_s.eq(at_s.map(column_of))).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Notes that keys were revoked; an earlier time stays.
 pub fn set_revoked_among(
     tx: &mut WriteTx<'_>,
     fingerprints: &[Fingerprint],
@@ -137,5 +149,9 @@ fn row(columns: Columns) -> Result<ApiKeyRow, DbError> {
         version: Version::from_number(version).ok_or_else(|| unexpected("version"))?,
         created_at_ms: columns.created_at_ms,
         revoked_at_ms: columns.revoked_at_ms,
+        expires_at_s: columns
+            .expires_at_s
+            .map(|at_s| number("api_keys", "expires_at_s", at_s))
+            .transpose()?,
     })
 }

@@ -99,6 +99,12 @@ pub fn page_from(
         .collect()
 }
 
+/// Takes away what is written about a fingerprint.
+pub fn remove(tx: &mut WriteTx<'_>, fingerprint: Fingerprint) -> Result<(), DbError> {
+    diesel::delete(dsl::revocations.find(column_of(fingerprint.get()))).execute(tx.connection())?;
+    Ok(())
+}
+
 /// Replaces what is written about a fingerprint.
 pub fn update(
     tx: &mut WriteTx<'_>,

@@ -70,6 +70,7 @@ diesel::table! {
         version -> BigInt,
         created_at_ms -> BigInt,
         revoked_at_ms -> Nullable<BigInt>,
+        expires_at_s -> Nullable<BigInt>,
     }
 }
 

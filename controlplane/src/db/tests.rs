@@ -135,6 +135,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 version: 1_i64,
                 created_at_ms: BIG,
                 revoked_at_ms: None::<i64>,
+                expires_at_s: Some(BIG),
             }
         ),
         round_trip!(
@@ -218,9 +219,9 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
         "INSERT INTO derivation_counters VALUES (7, 32, 1)",
         "INSERT INTO derivation_counters VALUES (8, 1, 1)",
-        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL)",
-        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL)",
-        "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL)",
+        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
+        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL, NULL)",
+        "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
         "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",

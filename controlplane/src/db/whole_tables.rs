@@ -49,6 +49,7 @@ pub const TABLES: &[Table] = tables! {
     derivation_counters [customer_id, key_group] { customer_id, key_group, next }
     api_keys [fingerprint] {
         fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms,
+        expires_at_s,
     }
     revocations [fingerprint] { fingerprint, in_force_from_s, kind, source, created_at_ms }
     operator_tokens [name] { name, token_sha256, created_at_ms, expires_at_ms, revoked_at_ms }
@@ -224,6 +225,7 @@ mod tests {
                 Cell::Integer(1),
                 Cell::Integer(i64::from(u16::MAX)),
                 Cell::Integer(0),
+                Cell::Integer(20),
             ]
         };
         let count = 2 * PAGE as i64 + 7;

@@ -9,7 +9,7 @@ use crate::db::{
 use crate::domain::{CustomerStatus, DomainError, ServiceState, key_groups};
 use crate::keyring;
 use apikey::{CustomerId, Derivation, Fingerprint, Group, KeyText, Service, Version};
-use edgeformat::{Keyring, PolicyKey};
+use edgeformat::{Keyring, PolicyKey, Revocation};
 
 /// The most keys that a customer can have of one service; a revoked one keeps its place.
 pub const KEYS_PER_SERVICE_MAX: i64 = 10;
@@ -41,6 +41,17 @@ pub fn create(
     version: Version,
     now_ms: i64,
 ) -> Result<Issued, DomainError> {
+    database.write(|tx| create_in(tx, keyring, key, version, now_ms))
+}
+
+/// The same in a transaction that does more.
+pub(in crate::domain) fn create_in(
+    tx: &mut WriteTx<'_>,
+    keyring: &Keyring,
+    key: PolicyKey,
+    version: Version,
+    now_ms: i64,
+) -> Result<Issued, DomainError> {
     let PolicyKey { customer, service } = key;
     let group = keyring.default_group;
     if !keyring::accepts(keyring, version, group) {
@@ -49,34 +60,35 @@ pub fn create(
     let mac = keyring::mac_of(keyring, group).ok_or_else(|| {
         DomainError::Refused(format!("the keyring has no secret for its default group {group}"))
     })?;
-    database.write(|tx| {
-        key_groups::adopt_first(tx, keyring, now_ms)?;
-        key_groups::may_mint(tx, keyring)?;
-        let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
-        if lock.status() == CustomerStatus::Closed {
-            return Err(DomainError::Refused(format!("customer {customer} is closed; a closed account gets no keys")));
-        }
-        if api_keys::count(tx, &lock, service)? >= KEYS_PER_SERVICE_MAX {
-            return Err(DomainError::Refused(format!(
-                "customer {customer} has {KEYS_PER_SERVICE_MAX} keys of the service {service} already, the most there can be; a revoked key keeps its place"
-            )));
-        }
-        let (derivation, fingerprint) = next_derivation(tx, &lock, version, group)?;
-        let row = ApiKeyRow {
-            fingerprint,
-            customer,
-            service,
-            group,
-            derivation,
-            version,
-            created_at_ms: now_ms,
-            revoked_at_ms: None,
-        };
-        api_keys::insert(tx, &lock, &row)?;
-        let service_state = services::find(tx, key)?.map(|service| service.state);
-        let text = apikey::issue(version, service, group, derivation, customer, &mac);
-        Ok(Issued { text, row, service_state, position: stream::position(tx)? })
-    })
+    key_groups::adopt_first(tx, keyring, now_ms)?;
+    key_groups::may_mint(tx, keyring)?;
+    let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
+    if lock.status() == CustomerStatus::Closed {
+        return Err(DomainError::Refused(format!(
+            "customer {customer} is closed; a closed account gets no keys"
+        )));
+    }
+    if api_keys::count(tx, &lock, service)? >= KEYS_PER_SERVICE_MAX {
+        return Err(DomainError::Refused(format!(
+            "customer {customer} has {KEYS_PER_SERVICE_MAX} keys of the service {service} already, the most there can be; a revoked key keeps its place"
+        )));
+    }
+    let (derivation, fingerprint) = next_derivation(tx, &lock, version, group)?;
+    let row = ApiKeyRow {
+        fingerprint,
+        customer,
+        service,
+        group,
+        derivation,
+        version,
+        created_at_ms: now_ms,
+        revoked_at_ms: None,
+        expires_at_s: None,
+    };
+    api_keys::insert(tx, &lock, &row)?;
+    let service_state = services::find(tx, key)?.map(|service| service.state);
+    let text = apikey::issue(version, service, group, derivation, customer, &mac);
+    Ok(Issued { text, row, service_state, position: stream::position(tx)? })
 }
 
 /// The refusal of a key of version 0 in a group that does not accept it.
@@ -132,8 +144,8 @@ pub fn list(
 pub struct Known {
     /// The row, where we issued it.
     pub issued: Option<ApiKeyRow>,
-    /// Whether it is revoked, issued by us or not.
-    pub revoked: bool,
+    /// What the edges were told of it, issued by us or not; it may take effect later.
+    pub revocation: Option<Revocation>,
 }
 
 /// What the database knows of a fingerprint.
@@ -143,7 +155,7 @@ pub struct Known {
 pub fn known(database: &mut Database, fingerprint: Fingerprint) -> Result<Known, DomainError> {
     database.read(|tx| {
         let issued = api_keys::find(tx, fingerprint)?;
-        let revoked = revocations::among(tx, &[fingerprint])?.contains_key(&fingerprint);
-        Ok(Known { issued, revoked })
+        let revocation = revocations::among(tx, &[fingerprint])?.get(&fingerprint).copied();
+        Ok(Known { issued, revocation })
     })
 }

@@ -1,8 +1,8 @@
 //! Revoking keys, ours and others'.
 
-use crate::changes::record::record;
+use crate::changes::record::record_many;
 use crate::db::stream::Position;
-use crate::db::{Database, WriteTx, api_keys, revocations, stream};
+use crate::db::{Database, api_keys, revocations, stream};
 use crate::domain::{DomainError, RevocationSource};
 use apikey::{Fingerprint, Version};
 use edgeformat::{Change, Revocation, RevocationKind};
@@ -75,7 +75,8 @@ pub fn revoke(
     database.write(|tx| {
         let issued = api_keys::issued_among(tx, &fingerprints)?;
         let mut known = revocations::among(tx, &fingerprints)?;
-        let (mut revoked, mut already, mut unknown) = (0, 0, 0);
+        let (mut already, mut unknown) = (0, 0);
+        let (mut new, mut changes) = (Vec::new(), Vec::new());
         for fingerprint in fingerprints {
             unknown += u64::from(!issued.contains(&fingerprint));
             let wanted = Revocation { fingerprint, in_force_from_s: 0, kind: RevocationKind::Revoked };
@@ -84,29 +85,19 @@ pub fn revoke(
                 already += 1;
                 continue;
             }
-            write_one(tx, &wanted, before.is_some(), source, now_ms)?;
-            if issued.contains(&fingerprint) {
-                api_keys::set_revoked(tx, fingerprint, now_ms)?;
+            if before.is_some() {
+                // An expiry, or a revocation that was to come later: now it is in force.
+                revocations::update(tx, &wanted, source, now_ms)?;
+            } else {
+                new.push(wanted);
             }
-            revoked += 1;
+            changes.push(Change::SetRevocation(wanted));
         }
+        revocations::insert_many(tx, &new, source, now_ms)?;
+        let issued: Vec<Fingerprint> = issued.into_iter().collect();
+        api_keys::set_revoked_among(tx, &issued, now_ms)?;
+        record_many(tx, &changes, now_ms)?;
+        let revoked = changes.len() as u64;
         Ok(Revoked { revoked, already, unknown, position: stream::position(tx)? })
     })
-}
-
-fn write_one(
-    tx: &mut WriteTx<'_>,
-    revocation: &Revocation,
-    has_row: bool,
-    source: RevocationSource,
-    now_ms: i64,
-) -> Result<(), DomainError> {
-    if has_row {
-        // An expiry, or a revocation that was to come later: now it is in force.
-        revocations::update(tx, revocation, source, now_ms)?;
-    } else {
-        revocations::insert(tx, revocation, source, now_ms)?;
-    }
-    record(tx, &Change::SetRevocation(*revocation), now_ms)?;
-    Ok(())
 }

@@ -189,7 +189,8 @@ impl Pusher {
         if !matches!(need, Need::Nothing) {
             changed = true;
             let repair = before.sequence == mirror.position().sequence
-                && has_stream(&before, mirror.position().stream);
+                && has_stream(&before, mirror.position().stream)
+                && difference(&before, mirror).is_some();
             counts.repairs += u64::from(repair);
             self.send(pid, &before, need, mirror, counts, deadline)?;
             let after = self.status(pid, deadline)?;
@@ -398,7 +399,7 @@ fn load_helps(code: &str) -> bool {
 
 fn need_of(status: &Status, mirror: &Mirror) -> Need {
     if difference(status, mirror).is_none() {
-        return Need::Nothing;
+        return if has_stale_filter(status) { Need::Load } else { Need::Nothing };
     }
     let position = mirror.position();
     if !has_stream(status, position.stream) || status.sequence >= position.sequence {
@@ -406,6 +407,11 @@ fn need_of(status: &Status, mirror: &Mirror) -> Need {
     }
     let changes = mirror.changes_after(status.sequence);
     changes.filter(|changes| takes_all(status, changes)).map_or(Need::Load, Need::Delta)
+}
+
+/// Whether a tenth of the filter's room is taken by revocations that are gone: then it is built anew.
+const fn has_stale_filter(status: &Status) -> bool {
+    status.filter_stale_entries.saturating_mul(10) > status.revocations.capacity
 }
 
 /// Whether the worker's module understands these changes. One from before allowlists is loaded whole instead, without
@@ -442,4 +448,30 @@ fn difference(status: &Status, mirror: &Mirror) -> Option<String> {
     differs.map(|(name, table, count, _)| {
         format!("its {name} ({} entries) do not have the checksum of the database's ({count})", table.count)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::changes::feed::Snapshot;
+    use crate::db::stream::Position;
+
+    #[test]
+    fn a_worker_in_step_is_loaded_whole_when_a_tenth_of_its_filter_is_stale() {
+        let position = Position { stream: StreamId::from_u64(9), sequence: 5 };
+        let mirror = Mirror::from_snapshot(Snapshot::empty(position));
+        let status = |stale: u64| -> Status {
+            let table = serde_json::json!({"count": 0, "checksum": "0000000000000000", "capacity": 1000});
+            serde_json::from_value(serde_json::json!({
+                "version": "0", "lua": "5.4", "ready": true, "problem": null, "instance": "1", "loaded_at_s": 0,
+                "stream": position.stream.to_string(), "sequence": 5, "policies": table, "revocations": table,
+                "filter_stale_entries": stale, "allowlists": table, "key_groups": [], "accept_v0_groups": [],
+                "admitted": 0, "refused": {}, "panics": 0
+            }))
+            .unwrap()
+        };
+        assert!(matches!(need_of(&status(100), &mirror), Need::Nothing));
+        assert!(matches!(need_of(&status(101), &mirror), Need::Load));
+    }
 }

@@ -142,10 +142,15 @@ impl Stack {
         let mut command = self.command(line);
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let running = Running(command.spawn().unwrap());
-        // Not over HTTP, which may be TLS.
+        // An answer says that signals are heard, too; with TLS that this client could not read it.
+        let is_tls = variables.iter().any(|(name, _)| *name == "SUIFTLY_API_CERT");
         self.wait_until("it answers", || {
             UnixStream::connect(self.path("control.sock")).is_ok()
-                && TcpStream::connect(("127.0.0.1", self.api_port)).is_ok()
+                && if is_tls {
+                    TcpStream::connect(("127.0.0.1", self.api_port)).is_ok()
+                } else {
+                    self.get("/healthz").is_some_and(|(status, _)| status == 200)
+                }
         });
         running
     }
@@ -284,7 +289,8 @@ impl Drop for Running {
 /// Sends an HTTP/1.1 request and reads until the peer closes.
 pub(crate) fn request(port: u16, text: &str) -> Option<(u16, String)> {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Longer than any answer waits for an edge.
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket.write_all(text.as_bytes()).ok()?;
     let mut reply = String::new();
     socket.read_to_string(&mut reply).ok()?;

@@ -22,8 +22,8 @@ fn status(edge: &Edge, lua: &str) -> Status {
     let problem = edge.journal.problem();
     let tables = edge.tables.read();
     let none = || table(0, Default::default(), 0);
-    let (readable, stream, sequence, policies, revocations, allowlists) = match &tables {
-        None => (false, String::new(), 0, none(), none(), none()),
+    let (readable, stream, sequence, policies, revocations, stale, allowlists) = match &tables {
+        None => (false, String::new(), 0, none(), none(), 0, none()),
         Some(tables) => {
             let Tables { policies, revocations, allowlists, .. } = &**tables;
             (
@@ -32,6 +32,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
                 tables.sequence,
                 table(policies.len(), policies.digest(), policies.room()),
                 table(revocations.len(), revocations.digest(), revocations.room()),
+                revocations.stale() as u64,
                 table(allowlists.len(), allowlists.digest(), allowlists::ENTRIES_MAX),
             )
         }
@@ -52,6 +53,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
         sequence,
         policies,
         revocations,
+        filter_stale_entries: stale,
         allowlists: Some(allowlists),
         local_revocations,
         key_groups: edge.keyring.groups(),
