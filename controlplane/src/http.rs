@@ -14,8 +14,9 @@ use crate::edge::board::Board;
 use actix_web::dev::Server;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -41,12 +42,17 @@ pub struct State {
     pub database: Option<DatabaseConfig>,
     /// How many more edges may be sent everything now.
     pub snapshots: Arc<Semaphore>,
+    /// How many more may offer what they know.
+    pub offers: Arc<Semaphore>,
+    /// How many polls each edge has open.
+    pub polls: Arc<Mutex<HashMap<String, u32>>>,
 }
 
 impl State {
     /// A state of a server that has just begun.
     pub fn new(board: Arc<Board>, clock: Clock, database: Option<DatabaseConfig>) -> Self {
-        Self { board, clock, database, snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)) }
+        let places = || Arc::new(Semaphore::new(SNAPSHOTS_MAX));
+        Self { board, clock, database, snapshots: places(), offers: places(), polls: Arc::default() }
     }
 }
 

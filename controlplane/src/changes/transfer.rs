@@ -29,6 +29,9 @@ const HEADER_LEN_MAX: u64 = 4_096;
 /// The most changes in one transfer: more than an edge could hold.
 const COUNT_MAX: u64 = 50_000_000;
 
+/// Beyond any history: a thousand changes a second for a hundred million years.
+const SEQUENCE_MAX: u64 = 1 << 62;
+
 /// The first line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
@@ -150,11 +153,11 @@ fn write_lines(
     to.flush()
 }
 
-/// Reads a transfer whole.
+/// Reads a transfer whole: a snapshot, or the changes after what was asked.
 ///
 /// # Errors
 /// [`TransferError`]; nothing of it may be used then.
-pub fn read(from: impl BufRead) -> Result<(About, Feed), TransferError> {
+pub fn read(from: impl BufRead, asked: Option<Position>) -> Result<(About, Feed), TransferError> {
     let mut lines = Lines { from, sum: Sha256::new(), line: String::new() };
     let header: Header = parse_json(lines.next(HEADER_LEN_MAX)?)?;
     let malformed = |what: String| TransferError::Malformed(what);
@@ -166,6 +169,13 @@ pub fn read(from: impl BufRead) -> Result<(About, Feed), TransferError> {
     }
     let stream: StreamId = header.stream.parse().map_err(|error| malformed(format!("`stream`: {error}")))?;
     let position = Position { stream, sequence: header.sequence };
+    if header.sequence > SEQUENCE_MAX {
+        return Err(malformed(format!("no history is at change {}", header.sequence)));
+    }
+    let answered = header.after.map(|sequence| Position { stream, sequence });
+    if answered.is_some() && answered != asked {
+        return Err(malformed("it answers another question than was asked".to_owned()));
+    }
     let mut read_change = |number: u64| -> Result<Change, TransferError> {
         let line = lines.next(CHANGE_LEN_MAX as u64 + 1)?;
         line.parse().map_err(|error| malformed(format!("change {number}: {error}")))
@@ -301,16 +311,20 @@ mod tests {
         ])
     }
 
+    fn asked() -> Option<Position> {
+        Some(Position { stream: STREAM, sequence: 11 })
+    }
+
     fn written(feed: Feed) -> Vec<u8> {
         let mut text = Vec::new();
-        write(&mut text, &about(), Position { stream: STREAM, sequence: 11 }, feed).unwrap();
+        write(&mut text, &about(), asked().unwrap(), feed).unwrap();
         text
     }
 
     #[test]
     fn changes_arrive_as_they_were_sent() {
         let text = written(changes());
-        let (read_about, feed) = read(text.as_slice()).unwrap();
+        let (read_about, feed) = read(text.as_slice(), asked()).unwrap();
         assert_eq!(read_about, about());
         let (Feed::Changes(sent), Feed::Changes(got)) = (changes(), feed) else { panic!("a snapshot") };
         assert_eq!(got, sent);
@@ -327,7 +341,7 @@ mod tests {
             assert!(!snapshot.take("-l:3".parse().unwrap()));
             snapshot
         };
-        let (_, feed) = read(written(Feed::Snapshot(build())).as_slice()).unwrap();
+        let (_, feed) = read(written(Feed::Snapshot(build())).as_slice(), asked()).unwrap();
         let Feed::Snapshot(got) = feed else { panic!("changes") };
         assert_eq!(got.position, position);
         let changes: Vec<Change> = got.into_changes().collect();
@@ -338,15 +352,17 @@ mod tests {
     fn what_breaks_off_or_was_altered_is_not_used() {
         let text = written(changes());
         for end in 0..text.len() {
-            assert!(read(text.get(..end).unwrap()).is_err(), "cut at {end}");
+            assert!(read(text.get(..end).unwrap(), asked()).is_err(), "cut at {end}");
         }
         for at in 0..text.len() - 1 {
             let mut altered = text.clone();
             // A digit becomes another digit, a letter another letter.
             *altered.get_mut(at).unwrap() ^= 1;
-            assert!(read(altered.as_slice()).is_err(), "altered at {at}");
+            assert!(read(altered.as_slice(), asked()).is_err(), "altered at {at}");
         }
+        let other = Some(Position { stream: STREAM, sequence: 10 });
+        assert!(read(text.as_slice(), other).is_err(), "an answer to another question");
         let endless = vec![b'x'; 100_000];
-        assert!(matches!(read(endless.as_slice()), Err(TransferError::Malformed(_))));
+        assert!(matches!(read(endless.as_slice(), asked()), Err(TransferError::Malformed(_))));
     }
 }

@@ -13,7 +13,7 @@ impl Bearer for Edge {
     const PREFIX: &'static str = "suiftly_edge_";
 }
 
-/// The text of an edge's token. It reads the change stream and reports for its own edge; it can do nothing else.
+/// The text of an edge's token. It reads the change stream, reports for its own edge, and offers revocations.
 pub type EdgeToken = Token<Edge>;
 
 /// Makes an edge known and answers its token, which nobody can ask for again. Nobody waits for it before it was heard.

@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 /// The most that one call takes: as many as an edge can hold.
 pub const OFFERED_MAX: usize = 2_000_000;
 
+/// How far an edge can be ahead of a database that was put back: what it says is its own word, and the numbers must last.
+const AHEAD_MAX: u64 = 1 << 32;
+
 const MS_PER_S: i64 = 1_000;
 
 /// What a call of [`take_in`] did.
@@ -45,6 +48,9 @@ pub fn take_in_from(
     let ours = database.read(stream::position)?;
     if theirs.stream != ours.stream {
         return take_in(database, offered, now_ms);
+    }
+    if theirs.sequence.saturating_sub(ours.sequence) > AHEAD_MAX {
+        return Err(DomainError::Refused(format!("no edge can be at change {}", theirs.sequence)));
     }
     let was_put_back = database.write(|tx| {
         let ours = stream::position(tx)?;

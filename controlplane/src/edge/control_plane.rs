@@ -97,6 +97,8 @@ impl ControlPlane {
             .http_status_as_error(false)
             // A token goes nowhere but to where it was sent.
             .max_redirects(0)
+            // Nor through a proxy that happens to stand in the environment.
+            .proxy(None)
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_send_body(Some(ANSWER_SLACK))
             .timeout_recv_response(Some(POLL_WAIT + ANSWER_SLACK))
@@ -126,7 +128,7 @@ impl ControlPlane {
         }
         let request = self.agent.get(url).header("authorization", format!("Bearer {}", self.token.expose()));
         let mut answer = checked(request.call())?;
-        Ok(transfer::read(BufReader::new(answer.body_mut().as_reader()))?)
+        Ok(transfer::read(BufReader::new(answer.body_mut().as_reader()), known)?)
     }
 
     /// Tells how the edge stands.

@@ -14,8 +14,8 @@ use apikey::{CheckValue, Group};
 use edgeformat::{Revocation, StreamId};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,11 +31,18 @@ const STOP_LOOK_EVERY: Duration = Duration::from_millis(100);
 struct Link {
     /// Why the control plane cannot be followed now.
     problem: Mutex<Option<String>>,
-    /// Whether everything is asked for next. Relaxed would do: it guards no other data.
-    anew: AtomicBool,
+    /// How many times everything was asked for. What was asked before the last time is not used: it may be of a moment
+    /// before an offer was taken in, or follow from what is no longer known.
+    epoch: AtomicU64,
+    /// How many offers in a row have failed: each costs a snapshot, so they come slower and slower.
+    failed_offers: AtomicU32,
 }
 
 struct Arrived {
+    /// The count when it was asked for.
+    epoch: u64,
+    /// After what it was asked for; none for everything.
+    asked: Option<Position>,
     feed: Feed,
     check: Option<TableCheck>,
     key_groups: BTreeMap<Group, CheckValue>,
@@ -90,12 +97,12 @@ impl RemoteSource {
                             error = chain_of(&error),
                             "the revocations on disk could not be offered"
                         );
-                        std::thread::sleep(REST_MIN);
                     }
                     self.link.ask_anew();
                 }
                 Ok(_) => self.link.ask_anew(),
-                Err(_) => {
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
                     let problem = self.link.problem();
                     if let Some(problem) = problem.as_ref().filter(|_| problem != logged) {
                         tracing::warn!(problem, "nothing is known yet; trying again");
@@ -115,23 +122,38 @@ impl RemoteSource {
         theirs: Position,
         known: Vec<Revocation>,
     ) -> Result<(), SourceError> {
-        let told = self.control_plane.offer(theirs, known);
-        told.map_err(|error| SourceError::CutOff(chain_of(&error)))?;
+        if let Err(error) = self.control_plane.offer(theirs, known) {
+            self.link.failed_offers.fetch_add(1, Ordering::Relaxed);
+            return Err(SourceError::CutOff(chain_of(&error)));
+        }
+        self.link.failed_offers.store(0, Ordering::Relaxed);
         self.offered = Some(to);
         Ok(())
     }
 }
 
 impl Source for RemoteSource {
-    fn after(&mut self, _known: Position) -> Result<Feed, SourceError> {
-        if let Ok(arrived) = self.arrived.try_recv() {
-            (self.check, self.key_groups) = (arrived.check, Some(arrived.key_groups));
-            return Ok(arrived.feed);
+    fn after(&mut self, known: Position) -> Result<Feed, SourceError> {
+        let nothing = Ok(Feed::Changes(Vec::new()));
+        let arrived = match self.arrived.try_recv() {
+            Ok(arrived) => arrived,
+            Err(TryRecvError::Empty) => {
+                return self.link.problem().map_or(nothing, |why| Err(SourceError::CutOff(why)));
+            }
+            Err(TryRecvError::Disconnected) => {
+                let why = "the thread that follows it has ended, which is a fault of suiftly; restart `suiftly agent`";
+                return Err(SourceError::CutOff(why.to_owned()));
+            }
+        };
+        if arrived.epoch != self.link.epoch() {
+            return nothing;
         }
-        match self.link.problem() {
-            Some(problem) => Err(SourceError::CutOff(problem)),
-            None => Ok(Feed::Changes(Vec::new())),
+        if matches!(arrived.feed, Feed::Changes(_)) && arrived.asked != Some(known) {
+            self.link.ask_anew();
+            return nothing;
         }
+        (self.check, self.key_groups) = (arrived.check, Some(arrived.key_groups));
+        Ok(arrived.feed)
     }
 
     fn anew(&mut self) -> Result<Option<Snapshot>, SourceError> {
@@ -144,10 +166,10 @@ impl Source for RemoteSource {
         if self.offered == Some(to) && to != mirror.position().stream {
             return Ok(Some(snapshot));
         }
-        // Asked for in any case: what came now lacks what is offered.
+        let told = self.offer_to(to, mirror.position(), mirror.revocations().values().copied().collect());
+        // Afterwards, and in any case: what was asked before may lack what was offered.
         self.link.ask_anew();
-        self.offer_to(to, mirror.position(), mirror.revocations().values().copied().collect())?;
-        Ok(None)
+        told.map(|()| None)
     }
 
     fn key_groups(&mut self) -> Option<BTreeMap<Group, CheckValue>> {
@@ -180,8 +202,12 @@ impl Link {
         is_other
     }
 
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     fn ask_anew(&self) {
-        self.anew.store(true, Ordering::Relaxed);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -194,12 +220,17 @@ struct Follower {
 
 impl Follower {
     fn run(self, mut known: Option<Position>) {
-        let (mut failures, mut resyncs) = (0, None);
+        let (mut failures, mut resyncs, mut served) = (0, None, 0);
         while !self.board.is_stopping() {
-            let asked = known.filter(|_| !self.link.anew.swap(false, Ordering::Relaxed));
+            let epoch = self.link.epoch();
+            let asked = known.filter(|_| epoch == served);
+            let failed_offers = self.link.failed_offers.load(Ordering::Relaxed);
+            if asked.is_none() && failed_offers > 0 {
+                self.rest(rest_after(failed_offers));
+            }
             match self.control_plane.changes(asked, resyncs) {
                 Ok((about, feed)) => {
-                    failures = 0;
+                    (failures, served) = (0, epoch);
                     let is_back = self.link.set_problem(None);
                     let is_first = resyncs.is_none();
                     resyncs = Some(about.resyncs);
@@ -214,7 +245,13 @@ impl Follower {
                     known = Some(end);
                     if self
                         .sender
-                        .send(Arrived { feed, check: about.check, key_groups: about.key_groups })
+                        .send(Arrived {
+                            epoch,
+                            asked,
+                            feed,
+                            check: about.check,
+                            key_groups: about.key_groups,
+                        })
                         .is_err()
                     {
                         return;
@@ -222,9 +259,6 @@ impl Follower {
                     self.board.wake();
                 }
                 Err(error) => {
-                    if asked.is_none() && known.is_some() {
-                        self.link.ask_anew();
-                    }
                     failures += 1;
                     if self.link.set_problem(Some(chain_of(&error))) {
                         tracing::warn!(

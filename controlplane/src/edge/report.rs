@@ -124,13 +124,13 @@ impl EdgeReport {
         let mut report = Self { edge: edge.to_owned(), heard_seconds_ago: silent_ms / MS_PER_S, ..self };
         if silent_ms > SILENCE_MAX_MS {
             report.in_step = false;
-            report.lag_seconds += report.heard_seconds_ago;
+            report.lag_seconds = report.lag_seconds.saturating_add(report.heard_seconds_ago);
             report.last_error = Some(format!(
                 "it has said nothing for {} s; if it is gone for good: suiftly admin edge remove --name {edge}",
                 report.heard_seconds_ago
             ));
         } else if !report.in_step {
-            report.lag_seconds += report.heard_seconds_ago;
+            report.lag_seconds = report.lag_seconds.saturating_add(report.heard_seconds_ago);
         }
         report
     }

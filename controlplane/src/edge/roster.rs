@@ -5,7 +5,8 @@ use crate::app::chain_of;
 use crate::config::DatabaseConfig;
 use crate::db::{Database, DbError};
 use crate::domain::edges;
-use crate::edge::board::{Board, OtherEdge};
+use crate::edge::board::{Board, EdgeState, OtherEdge};
+use crate::edge::report::{AgentReport, EdgeReport};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,15 +70,39 @@ pub fn read(database: &mut Database, board: &Board) -> Result<(), DbError> {
         let (Some(seen_at_ms), Some(report), None) = (row.seen_at_ms, row.report, row.removed_at_ms) else {
             continue;
         };
-        match serde_json::from_str(&report) {
-            Ok(said) => {
-                others.insert(row.edge, OtherEdge { said, seen_at_ms, resyncs: row.resyncs });
-            }
-            Err(error) => {
-                tracing::warn!(edge = row.edge, %error, "what an edge has reported is not understood");
-            }
-        }
+        // One that is not understood is waited for all the same: nobody knows what it has.
+        let said = serde_json::from_str(&report).unwrap_or_else(|error| not_understood(&row.edge, &error));
+        others.insert(row.edge, OtherEdge { said, seen_at_ms, resyncs: row.resyncs });
     }
     board.set_others(others);
     Ok(())
+}
+
+fn not_understood(edge: &str, error: &serde_json::Error) -> AgentReport {
+    let mut report = EdgeReport::of(edge, &EdgeState::default(), 0);
+    report.last_error = Some(format!(
+        "what it has reported is not understood ({error}); its agent and `suiftly serve` are of different versions"
+    ));
+    AgentReport { report, resyncs_done: 0, instance: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn an_edge_whose_report_is_not_understood_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DatabaseConfig::Sqlite(folder.path().join("a.db"));
+        let mut database = Database::open(&config).unwrap();
+        edges::add(&mut database, "fra1", 0).unwrap();
+        edges::take_report(&mut database, "fra1", "{\"of\": \"another version\"}", 1).unwrap();
+        let board = Board::without_edge(Clock::standing_at(2));
+        read(&mut database, &board).unwrap();
+        let waited = board.wait_for(None, 1, Duration::ZERO);
+        assert_eq!((waited.applied, waited.waiting_for()), (false, vec!["fra1".to_owned()]));
+        assert!(waited.detail().unwrap().contains("different versions"));
+    }
 }

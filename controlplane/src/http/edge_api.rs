@@ -6,7 +6,7 @@ use crate::changes::transfer::{self, About};
 use crate::db::change_log::Numbered;
 use crate::db::edges::EdgeRow;
 use crate::db::stream::Position;
-use crate::db::{Database, DbError, key_groups};
+use crate::db::{Database, DbError, key_groups, stream};
 use crate::domain::edges::{self, EdgeToken};
 use crate::edge::offer_back;
 use crate::edge::report::AgentReport;
@@ -18,19 +18,29 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::{CheckValue, Group};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// The longest that a question may wait for changes.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often a waiting question looks without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many polls of one edge may wait: one that was cut off is given up by its agent before this server notices.
+const POLLS_MAX: u32 = 4;
 /// The longest report, in bytes.
 const REPORT_LEN_MAX: usize = 65_536;
 /// The longest offer, in bytes: two million revocations.
 const OFFER_LEN_MAX: usize = 128 << 20;
+/// How long a report, and an offer, may take to arrive.
+const REPORT_LIMIT: Duration = Duration::from_secs(10);
+const OFFER_LIMIT: Duration = Duration::from_secs(300);
+/// How long the reader of a snapshot may take nothing.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+const STALL_LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How much of a snapshot travels at once, in bytes.
 const CHUNK_LEN: usize = 65_536;
 /// How many chunks may wait for a slow reader.
@@ -65,7 +75,7 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
     let token = Arc::new(token);
     let deadline = tokio::time::Instant::now() + wait;
     let mut wakes = state.board.wakes();
-    let mut open = None;
+    let (mut open, mut place) = (None, None);
     loop {
         wakes.mark_unchanged();
         let (config, token, held) = (config.clone(), Arc::clone(&token), open.take());
@@ -86,6 +96,13 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
             Look::Refused => return Problem::Unauthorized.response(),
             Look::Snapshot(edge) => return snapshot(&state, edge, database).await,
             Look::Changes(edge, known, changes, key_groups) => {
+                // Each holds a connection to the database while it waits.
+                if place.is_none() {
+                    place = Place::take(&state, &edge.edge);
+                }
+                if place.is_none() {
+                    return Problem::Busy.response();
+                }
                 let is_asked_anew = asked.resyncs.is_some_and(|heard| heard != edge.resyncs);
                 if !changes.is_empty() || is_asked_anew || has_waited {
                     return with_changes(about(&state, edge, key_groups), known, changes);
@@ -96,6 +113,33 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
         let until = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
         // Whoever was woken and whoever was not do the same: look again.
         let _ = tokio::time::timeout_at(until, wakes.changed()).await;
+    }
+}
+
+/// One of the few polls that an edge may have open; given back when it ends, however it ends.
+struct Place {
+    polls: Arc<Mutex<HashMap<String, u32>>>,
+    edge: String,
+}
+
+impl Place {
+    fn take(state: &State, edge: &str) -> Option<Self> {
+        let mut polls = state.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = polls.entry(edge.to_owned()).or_default();
+        if *open >= POLLS_MAX {
+            return None;
+        }
+        *open += 1;
+        Some(Self { polls: Arc::clone(&state.polls), edge: edge.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut polls = self.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = polls.get_mut(&self.edge) {
+            *open = open.saturating_sub(1);
+        }
     }
 }
 
@@ -182,8 +226,21 @@ struct Chunks(mpsc::Sender<Bytes>);
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
-        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let mut chunk = Bytes::copy_from_slice(bytes);
+        let mut waited = Duration::ZERO;
+        loop {
+            chunk = match self.0.try_send(chunk) {
+                Ok(()) => return Ok(bytes.len()),
+                Err(TrySendError::Closed(_)) => return Err(io::ErrorKind::BrokenPipe.into()),
+                // A reader that has vanished says nothing.
+                Err(TrySendError::Full(_)) if waited >= STALL_LIMIT => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(TrySendError::Full(chunk)) => chunk,
+            };
+            std::thread::sleep(STALL_LOOK_EVERY);
+            waited += STALL_LOOK_EVERY;
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -199,14 +256,10 @@ pub async fn report(request: HttpRequest, mut body: web::Payload, state: web::Da
     if state.database.is_none() {
         return Problem::NotFound.response();
     }
-    let mut text = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let Ok(chunk) = chunk else { return Problem::BodyBroken.response() };
-        if text.len() + chunk.len() > REPORT_LEN_MAX {
-            return Problem::TooLarge.response();
-        }
-        text.extend_from_slice(&chunk);
-    }
+    let text = match read_body(&mut body, REPORT_LEN_MAX, REPORT_LIMIT).await {
+        Ok(text) => text,
+        Err(problem) => return problem.response(),
+    };
     let Ok(said) = serde_json::from_slice::<AgentReport>(&text) else { return Problem::BadReport.response() };
     match web::block(move || take_report(&state, &token, said)).await {
         Ok(Ok(true)) => HttpResponse::NoContent().finish(),
@@ -216,6 +269,22 @@ pub async fn report(request: HttpRequest, mut body: web::Payload, state: web::Da
     }
 }
 
+/// A whole body of bounded length, within a time: who has vanished says nothing, and would hold a place for ever.
+async fn read_body(body: &mut web::Payload, len_max: usize, limit: Duration) -> Result<Vec<u8>, Problem> {
+    let read = async {
+        let mut text = Vec::new();
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|_| Problem::BodyBroken)?;
+            if text.len() + chunk.len() > len_max {
+                return Err(Problem::TooLarge);
+            }
+            text.extend_from_slice(&chunk);
+        }
+        Ok(text)
+    };
+    tokio::time::timeout(limit, read).await.unwrap_or(Err(Problem::BodyBroken))
+}
+
 /// Whoever waits here hears it at once; whoever waits in another copy of `suiftly serve` reads it in the table.
 fn take_report(state: &State, token: &EdgeToken, mut said: AgentReport) -> Result<bool, DbError> {
     let Some(config) = &state.database else { return Ok(false) };
@@ -223,6 +292,16 @@ fn take_report(state: &State, token: &EdgeToken, mut said: AgentReport) -> Resul
     let Some(row) = edges::authenticate(&mut database, token)? else { return Ok(false) };
     let now_ms = state.clock.now_ms();
     said.report.edge.clone_from(&row.edge);
+    let ours = database.read(stream::position)?;
+    if said.report.stream == ours.stream.to_string() && said.report.sequence > ours.sequence {
+        // The database was put back by hand: what the edge has confirmed is not what has these numbers now.
+        let theirs = Position { sequence: said.report.sequence, ..ours };
+        if let Err(error) = offer_back::offer(&mut database, &row.edge, theirs, &[], now_ms) {
+            tracing::error!(error = chain_of(&error), edge = row.edge, "another history could not be begun");
+        }
+        state.board.wake();
+        return Ok(true);
+    }
     let text = serde_json::to_string(&said)
         .map_err(|error| DbError::Unexpected { table: "edges", detail: error.to_string() })?;
     state.board.hear(&row.edge, said, now_ms, row.resyncs);
@@ -248,20 +327,18 @@ pub async fn offered(request: HttpRequest, mut body: web::Payload, state: web::D
         Ok(Err(error)) => return failed(&error),
         Err(_) => return Problem::Internal.response(),
     };
-    let Ok(_permit) = Arc::clone(&state.snapshots).try_acquire_owned() else {
+    let Ok(_permit) = Arc::clone(&state.offers).try_acquire_owned() else {
         return Problem::Busy.response();
     };
-    let mut text = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let Ok(chunk) = chunk else { return Problem::BodyBroken.response() };
-        if text.len() + chunk.len() > OFFER_LEN_MAX {
-            return Problem::TooLarge.response();
-        }
-        text.extend_from_slice(&chunk);
-    }
+    let text = match read_body(&mut body, OFFER_LEN_MAX, OFFER_LIMIT).await {
+        Ok(text) => text,
+        Err(problem) => return problem.response(),
+    };
     let (now_ms, board) = (state.clock.now_ms(), Arc::clone(&state.board));
     let done = web::block(move || {
-        let Ok((_, Feed::Snapshot(offered))) = transfer::read(text.as_slice()) else { return Ok(false) };
+        let Ok((_, Feed::Snapshot(offered))) = transfer::read(text.as_slice(), None) else {
+            return Ok(false);
+        };
         let (theirs, known) = (offered.position, offered.revocations);
         offer_back::offer(&mut database, &edge.edge, theirs, &known, now_ms).map(|()| true)
     });
