@@ -6,7 +6,7 @@ use crate::cli::{Exit, Failure, Reply, admin_key_life, key, key_text, revocation
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
 use crate::db::Database;
-use crate::domain::revocations::{CHUNK_MAX, RevocableFingerprint, Revoked, revoke};
+use crate::domain::revocations::{CHUNK_MAX, CHUNK_PAUSE, RevocableFingerprint, Revoked, revoke};
 use crate::domain::{DomainError, RevocationSource, ServiceState, keys};
 use crate::keyring;
 use apikey::{CustomerId, Service, Version};
@@ -288,7 +288,10 @@ fn revoke_in_chunks(
     let position = database.read(crate::db::stream::position)?;
     let mut sum = Revoked { revoked: 0, already: 0, unknown: 0, position };
     let show_progress = fingerprints.len() > CHUNK_MAX && std::io::stderr().is_terminal();
-    for chunk in fingerprints.chunks(CHUNK_MAX) {
+    for (number, chunk) in fingerprints.chunks(CHUNK_MAX).enumerate() {
+        if number > 0 {
+            std::thread::sleep(CHUNK_PAUSE);
+        }
         let done = revoke(database, chunk, RevocationSource::Operator, clock.now_ms()).map_err(|error| {
             let mut failure = Failure::from(error);
             failure.text.push_str(&format!(

@@ -7,7 +7,7 @@
 use crate::changes::record::record_many;
 use crate::db::stream::Position;
 use crate::db::{Database, WriteTx, api_keys, revocations, stream};
-use crate::domain::revocations::{CHUNK_MAX, RevocableFingerprint};
+use crate::domain::revocations::{CHUNK_MAX, CHUNK_PAUSE, RevocableFingerprint};
 use crate::domain::{DomainError, RevocationSource};
 use apikey::Fingerprint;
 use edgeformat::revocation::IN_FORCE_FROM_MAX_S;
@@ -81,7 +81,10 @@ pub fn take_in(database: &mut Database, offered: &[Revocation], now_ms: i64) -> 
         )));
     }
     let mut taken = 0;
-    for chunk in offered.chunks(CHUNK_MAX) {
+    for (number, chunk) in offered.chunks(CHUNK_MAX).enumerate() {
+        if number > 0 {
+            std::thread::sleep(CHUNK_PAUSE);
+        }
         taken += database.write(|tx| take_in_chunk(tx, chunk, now_ms))?;
     }
     let position = database.read(stream::position)?;

@@ -6,10 +6,14 @@ use crate::db::{Database, api_keys, revocations, stream};
 use crate::domain::{DomainError, RevocationSource};
 use apikey::{Fingerprint, Version};
 use edgeformat::{Change, Revocation, RevocationKind};
+use std::time::Duration;
 
 /// How many revocations one write transaction takes: long enough to spread the cost of its fsync, short
 /// enough that another writer waits well below a second.
 pub const CHUNK_MAX: usize = 5_000;
+/// How long one rests between two of them. SQLite keeps no queue: who waits looks again every 100 ms at the latest, and
+/// would hardly ever find the moment between a commit and the next begin.
+pub const CHUNK_PAUSE: Duration = Duration::from_millis(125);
 
 /// A fingerprint that a key can have, or could have: its version exists.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
