@@ -84,3 +84,40 @@ fn an_edge_alone_keeps_what_was_confirmed_through_reload_kill_and_restart() {
     });
     assert_eq!(edge.status_with(&good[1]), 200);
 }
+
+/// Somebody puts an old copy of the map files back while nobody can say what came later: the workers, which know it, are left
+/// as they are.
+#[test]
+fn an_agent_that_restarts_with_old_files_brings_no_revoked_key_back() {
+    let mut control = Stack::control_plane(&[]);
+    let customer = control.customer(1, "seal", "enterprise");
+    let mut edge = Stack::edge_of(&control, "fra1");
+    let [(_, early), (late, late_print)] = [(); 2].map(|()| control.key(customer, "seal"));
+    control.admin(&format!("key revoke --fingerprint {early}"));
+    let (maps, old) = (edge.state().join("maps"), edge.state().join("old"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    copy(&maps, &old);
+    control.admin(&format!("key revoke --fingerprint {late_print}"));
+    assert_eq!(edge.status_with(&late), 401);
+    control.kill_child("serve");
+    edge.kill_child("serve");
+    copy(&old, &maps);
+    edge.start_child("serve");
+    edge.wait_until_healthy();
+    harness::http::wait_for("it says that it knows less", Duration::from_secs(5), || {
+        assert_ne!(edge.status_with(&late), 200, "a revoked key came back");
+        let (_, text, _) = edge.run(&["edge", "status", "--json"]);
+        text.contains("only").then_some(())
+    });
+    control.start_child("serve");
+    harness::http::wait_for("in step again", Duration::from_secs(40), || {
+        assert_ne!(edge.status_with(&late), 200, "a revoked key came back");
+        let (code, ..) = edge.run(&["edge", "status", "--json"]);
+        (code == 0).then_some(())
+    });
+}

@@ -47,6 +47,20 @@ pub enum PushError {
         /// What differs.
         what: String,
     },
+    /// A worker has changes of the same history that we have not: what we have is old, and would bring revoked keys back.
+    #[error(
+        "worker {pid} is at change {worker}, and only {agent} are known here: the map files or the database are older than \
+         what is in force. It is left as it is until the rest has come; if it never will (a database that was put back by \
+         hand), `suiftly edge resync` loads what is here, and admits what was revoked since"
+    )]
+    Ahead {
+        /// The worker.
+        pid: u32,
+        /// Its last change.
+        worker: u64,
+        /// Ours.
+        agent: u64,
+    },
     /// A worker has everything and still refuses every request.
     #[error("worker {pid} is not ready: {problem}")]
     NotReady {
@@ -183,6 +197,11 @@ impl Pusher {
         deadline: Instant,
     ) -> Result<(), PushError> {
         let before = self.status(pid, deadline)?;
+        let ours = mirror.position();
+        let is_ahead = has_stream(&before, ours.stream) && before.sequence > ours.sequence;
+        if is_ahead && !self.distrusted.contains(&pid) {
+            return Err(PushError::Ahead { pid, worker: before.sequence, agent: ours.sequence });
+        }
         let mut problem = before.problem.clone();
         let mut changed = plan_map::put_plans(&self.socket, pid, mirror.plans(), deadline)?;
         let need = if self.distrusted.contains(&pid) { Need::Load } else { need_of(&before, mirror) };
@@ -389,7 +408,7 @@ fn may_pass(error: &PushError) -> bool {
         PushError::Socket(SocketError::Unsendable(_)) => false,
         PushError::Socket(_) | PushError::Differs { .. } | PushError::NotReady { .. } => true,
         PushError::Refused { code, .. } => code == refused::LOAD || code == refused::GAP,
-        PushError::NoWorker | PushError::Random(_) | PushError::Stopping => false,
+        PushError::NoWorker | PushError::Ahead { .. } | PushError::Random(_) | PushError::Stopping => false,
     }
 }
 
