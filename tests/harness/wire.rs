@@ -1,4 +1,5 @@
 //! A connection between two machines that can be cut: what was under way hangs, and nothing new gets through.
+#![allow(clippy::disallowed_methods, reason = "a test's process, which may have threads")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
