@@ -27,7 +27,7 @@ stack_settings() {
     # With a certificate of any name, this machine is asked by its loopback address.
     EDGE_URL=${SUIFTLY_EDGE_CERT:+https}
     EDGE_URL=${EDGE_URL:-http}://$(reachable "${SUIFTLY_EDGE_LISTEN:-}"):$SUIFTLY_EDGE_PORT
-    API_URL=http://$(reachable "${SUIFTLY_API_LISTEN:-}"):$SUIFTLY_API_PORT
+    API_URL=http${SUIFTLY_API_CERT:+s}://$(reachable "${SUIFTLY_API_LISTEN:-}"):$SUIFTLY_API_PORT
     STATS_URL=http://$(reachable "${SUIFTLY_STATS_LISTEN:-}"):$SUIFTLY_STATS_PORT
     # A unix socket's path has at most 107 bytes, and HAProxy makes a temporary name beside its own.
     if [ ${#SUIFTLY_STATE} -gt 75 ]; then
@@ -125,10 +125,11 @@ start_stack() {
         await "the demo upstream's first answer" 10 curl -fsS -m 1 "http://127.0.0.1:$SUIFTLY_UPSTREAM_PORT/" || return 1
     fi
     start_child serve
-    await "the control plane's first answer" 20 curl -fsS -m 1 "$API_URL/healthz" || return 1
+    # -k: its certificate names its public host, not this address, and the process is our own.
+    await "the control plane's first answer" 20 curl -fsSk -m 1 "$API_URL/healthz" || return 1
     start_child haproxy
     await "the edge's first answer" 20 edge_curl -fsS -m 1 "$EDGE_URL/_suiftly/health" || return 1
-    await "the edge in step with the control plane" 20 curl -fsS -m 1 "$API_URL/readyz" || return 1
+    await "the edge in step with the control plane" 20 curl -fsSk -m 1 "$API_URL/readyz" || return 1
 }
 
 # Starts again what has ended: at once, or after a pause when three starts in a row never served.
