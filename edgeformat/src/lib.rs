@@ -8,6 +8,7 @@ pub mod digest;
 pub mod field;
 pub mod journal;
 pub mod keyring;
+pub mod ledger;
 pub mod map_file;
 pub mod packed;
 pub mod plan;
