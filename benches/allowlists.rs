@@ -38,7 +38,7 @@ fn asked(c: &mut Criterion) {
                 .map(|text| Change::SetAllowed(AllowlistEntry { key, prefix: text.parse().unwrap() }))
                 .collect();
             let at = u64::from(other) + 1;
-            edge.tables.apply_delta(StreamId::from_u64(1), at, at + 1, &changes, &edge.usage);
+            edge.tables.apply_delta(StreamId::from_u64(1), at, at + 1, &changes);
         }
         let packed = authorize(&edge, &field).packed();
         let last = count - 1;

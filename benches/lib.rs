@@ -12,7 +12,8 @@ use dataplane::keyring::PreparedKeyring;
 use dataplane::policies::Policies;
 use dataplane::revocations::Revocations;
 use dataplane::tables::{SharedTables, Tables};
-use dataplane::usage::Usage;
+use dataplane::usage::{CountAt, Usage};
+use edgeformat::ledger::{Header, LedgerId};
 use edgeformat::{Keyring, PlanNumber, Policy, PolicyKey, PolicyState, Revocation, RevocationKind, StreamId};
 use sha2::block_api::compress256;
 use std::collections::HashSet;
@@ -128,15 +129,27 @@ pub fn good_fingerprints() -> Vec<Fingerprint> {
     keys().map(|(derivation, customer)| fingerprint(derivation, customer)).collect()
 }
 
+/// A ledger in a file as the agent makes it; the file's name goes at once, its pages stay.
+fn usage() -> Usage {
+    let path = std::env::temp_dir().join(format!("suiftly-bench-ledger-{}", std::process::id()));
+    let id = LedgerId::from_u64(1).unwrap();
+    let slots = (POLICIES * 2).next_power_of_two();
+    ledger::create(&path, &Header { id, generation: 1, created_at_ms: 0, slots, boot: 0 }).unwrap();
+    let usage = Usage::open(&path, CountAt::Admission).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(usage.header().map(|header| header.id), Some(id));
+    usage
+}
+
 /// An edge with [`POLICIES`] enabled policies and `revoked` revocations, none of them a key of [`fields`].
 pub fn edge(revoked: usize) -> Edge {
-    let usage = Usage::default();
+    let usage = usage();
     let mut policies = Policies::with_room_for(POLICIES);
     for customer in customers() {
         let key = PolicyKey { customer, service: Service::Seal };
         let plan = PlanNumber::new(1).unwrap();
         let policy = Policy { key, state: PolicyState::Enabled, plan, allowlist: false };
-        policies.insert(&policy, usage.slot_for(key)).unwrap();
+        policies.insert(&policy).unwrap();
     }
     let revocations = revocations(&revoked_fingerprints(revoked));
     let allowlists = Allowlists::default();

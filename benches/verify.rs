@@ -9,6 +9,7 @@ use benches::{Field, REVOKED, SECRET, edge, fields, mac, two_compressions};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use dataplane::authorize::authorize;
 use dataplane::credentials::key_text;
+use edgeformat::PolicyKey;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::hint::black_box;
@@ -66,6 +67,7 @@ fn parts(c: &mut Criterion) {
     let key = decoded.authenticate(edge.keyring.mac_of(decoded.version(), decoded.group()).unwrap()).unwrap();
     let tables = edge.tables.read().unwrap();
     let slot = tables.policies.get(key.customer(), key.service()).unwrap().slot();
+    let whose = PolicyKey { customer: key.customer(), service: key.service() };
     let decision = authorize(&edge, &field);
 
     let mut group = c.benchmark_group("parts_of_authorize_one_key");
@@ -86,7 +88,8 @@ fn parts(c: &mut Criterion) {
     group.bench_function("policy", |b| {
         b.iter(|| tables.policies.get(black_box(key.customer()), key.service()).is_some());
     });
-    group.bench_function("count", |b| b.iter(|| edge.usage.slot(black_box(slot)).count_admitted()));
+    group
+        .bench_function("count", |b| b.iter(|| edge.usage.count_admitted(black_box(whose), black_box(slot))));
     group.bench_function("pack", |b| b.iter(|| black_box(&decision).packed()));
     group.finish();
 }

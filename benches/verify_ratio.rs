@@ -10,6 +10,7 @@ use benches::{Field, KEYS, REVOKED, SECRET, edge, fields, good_fingerprints, gro
 use dataplane::authorize::authorize;
 use dataplane::credentials::key_text;
 use dataplane::edge::Edge;
+use edgeformat::PolicyKey;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::hint::black_box;
@@ -90,7 +91,10 @@ fn main() {
     let tables = many.tables.read().unwrap();
     let slots: Vec<_> = verified
         .iter()
-        .map(|key| tables.policies.get(key.customer(), key.service()).unwrap().slot())
+        .map(|key| {
+            let whose = PolicyKey { customer: key.customer(), service: key.service() };
+            (whose, tables.policies.get(key.customer(), key.service()).unwrap().slot())
+        })
         .collect();
     let decisions: Vec<_> = fields.iter().map(|field| authorize(&many, field)).collect();
 
@@ -128,7 +132,10 @@ fn main() {
             "part: policy look-up, 100,000 policies",
             for_all(&verified, |key| tables.policies.get(key.customer(), key.service()).is_some()),
         ),
-        Contestant::new("part: counting", for_all(&slots, |slot| many.usage.slot(*slot).count_admitted())),
+        Contestant::new(
+            "part: counting",
+            for_all(&slots, |(whose, slot)| many.usage.count_admitted(*whose, slot)),
+        ),
         Contestant::new("part: decision → integer", for_all(&decisions, |decision| decision.packed())),
     ];
 

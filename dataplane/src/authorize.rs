@@ -7,8 +7,10 @@
 
 use crate::credentials::key_text;
 use crate::edge::Edge;
+use crate::policies::Policies;
 use apikey::{CustomerId, VerifiedKey};
-use edgeformat::{Decision, Reason};
+use edgeformat::ledger::Counter;
+use edgeformat::{Decision, PolicyKey, Reason};
 
 /// Judges one request by its credential and counts it.
 pub fn authorize(edge: &Edge, field: &[u8]) -> Decision {
@@ -47,20 +49,31 @@ fn admit(edge: &Edge, key: &VerifiedKey) -> Result<Decision, Reason> {
     let (customer, service) = (key.customer(), key.service());
     let refusal = tables.revocations.refusal(key.fingerprint(), &edge.clock);
     if let Some(reason) = refusal.or_else(|| edge.local_revocations.refusal(key.fingerprint(), &edge.clock)) {
-        edge.usage.count_refused_key(&tables.policies, customer, service);
-        return Err(reason);
+        return Err(refused(edge, &tables.policies, key, reason));
     }
-    let policy = tables.policies.get(customer, service).ok_or(Reason::NoService)?;
-    let usage = edge.usage.slot(policy.slot());
+    let Some(policy) = tables.policies.get(customer, service) else {
+        return Err(refused(edge, &tables.policies, key, Reason::NoService));
+    };
     if let Some(reason) = policy.state().refusal() {
-        usage.count_refused();
-        return Err(reason);
+        return Err(refused(edge, &tables.policies, key, reason));
     }
-    usage.count_admitted();
+    edge.counts.admitted(customer);
+    edge.usage.count_admitted(PolicyKey { customer, service }, policy.slot());
     Ok(Decision::Admitted {
         fingerprint: key.fingerprint(),
         service,
         plan: policy.plan(),
         allowlist: policy.allowlist(),
     })
+}
+
+/// Counts the refusal of a genuine key for its customer.
+#[cold]
+fn refused(edge: &Edge, policies: &Policies, key: &VerifiedKey, reason: Reason) -> Reason {
+    let counter =
+        Counter::REFUSED.into_iter().find(|counter| counter.number() == usize::from(reason.number()));
+    if let Some(counter) = counter {
+        edge.usage.count_refused(policies, key.customer(), key.service(), counter);
+    }
+    reason
 }

@@ -5,6 +5,7 @@ use crate::authorize::authorize;
 use crate::clock::Clock;
 use crate::commands;
 use crate::edge::Edge;
+use crate::outcome::count_outcome;
 use crate::panic_guard::guarded;
 use crate::settings::Settings;
 use crate::start::start;
@@ -46,6 +47,10 @@ fn register_converters(lua: &Lua, edge: &'static Edge) -> LuaResult<()> {
     // 1 when the address may use the admitted key; asked only where the policy wants it. Anything but 1 refuses.
     core.register_converters("suiftly_allowed", move |_: &Lua, question: LuaString| {
         Ok(i64::from(guarded(edge, false, || is_allowed(edge, &question.as_bytes()))))
+    })?;
+    // What became of a request that was let through; see `outcome`. Nothing depends on the answer.
+    core.register_converters("suiftly_count", move |_: &Lua, text: LuaString| {
+        Ok(i64::from(guarded(edge, false, || count_outcome(edge, &text.as_bytes()))))
     })?;
     // 1 when requests can be judged; asked by the health page, which must not count as a refused request.
     core.register_converters("suiftly_ready", move |_: &Lua, _: LuaString| {

@@ -7,7 +7,6 @@
 
 use crate::edge::Edge;
 use crate::tables::{Full, Tables};
-use crate::usage::Usage;
 use edgeformat::Change;
 use edgeformat::journal::{Batch, FILE, Header, Reader};
 use rustix::fs::{Mode, OFlags};
@@ -159,7 +158,7 @@ impl Followed {
             return Err(format!("{FILE} belongs to another stream than the tables"));
         }
         for batch in &batches {
-            apply(&mut tables, batch, &edge.usage)?;
+            apply(&mut tables, batch)?;
         }
         // What the agent has sent meanwhile may have closed a gap that was there before.
         if all_read && tables.sequence < self.end() {
@@ -181,7 +180,7 @@ impl Followed {
 }
 
 /// Applies a batch that the tables lack; one that they have already changes nothing.
-fn apply(tables: &mut Tables, batch: &Batch, usage: &Usage) -> Result<(), String> {
+fn apply(tables: &mut Tables, batch: &Batch) -> Result<(), String> {
     if batch.to <= tables.sequence {
         return Ok(());
     }
@@ -189,13 +188,13 @@ fn apply(tables: &mut Tables, batch: &Batch, usage: &Usage) -> Result<(), String
         // The agent is told where the tables end and sends what is missing.
         return Ok(());
     }
-    apply_changes(tables, &batch.changes, usage).map_err(|full| full.to_string())?;
+    apply_changes(tables, &batch.changes).map_err(|full| full.to_string())?;
     tables.sequence = batch.to;
     Ok(())
 }
 
-fn apply_changes(tables: &mut Tables, changes: &[Change], usage: &Usage) -> Result<(), Full> {
-    changes.iter().try_for_each(|change| tables.apply(change, usage))
+fn apply_changes(tables: &mut Tables, changes: &[Change]) -> Result<(), Full> {
+    changes.iter().try_for_each(|change| tables.apply(change))
 }
 
 fn open_in(folder: &File) -> io::Result<File> {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `authorize` | **the hot path**: credential → decision |
 //! | `credentials`, `keyring`, `revocations`, `policies`, `usage` | what it asks, in this order |
+//! | `outcome` | asked by a third, on rare paths: what became of a request that was let through |
 //! | `allowed`, `allowlists` | asked by a second converter, for those who want addresses checked |
 //! | `tables` | policies, revocations and allowlists behind their lock; a change in place |
 //! | `local_revocations` | keys that the operator of this edge refuses beside the database's |
@@ -35,6 +36,7 @@ pub mod journal;
 pub mod keyring;
 pub mod load;
 pub mod local_revocations;
+pub mod outcome;
 pub mod panic_guard;
 #[cfg(feature = "panic-trigger")]
 mod panic_trigger;

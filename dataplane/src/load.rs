@@ -97,7 +97,7 @@ pub fn part(edge: &Edge, load: u64, part: u32, changes: &[Change]) -> Applied {
         return refuse(edge, "a load has only +p, +r and +a".to_owned());
     }
     for change in changes {
-        if let Err(full) = current.tables.apply(change, &edge.usage) {
+        if let Err(full) = current.tables.apply(change) {
             return refuse(edge, format!("more entries than were announced: {full}"));
         }
     }

@@ -1,9 +1,9 @@
 //! What the edge knows of each customer and service.
 
 use crate::tables::Full;
-use crate::usage::SlotNumber;
+use crate::usage::SlotCell;
 use apikey::{CustomerId, Service};
-use edgeformat::{PlanNumber, Policy, PolicyKey, PolicyState, TableDigest};
+use edgeformat::{PlanNumber, Policy, PolicyKey, PolicyState, TableDigest, ledger};
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 
@@ -18,9 +18,9 @@ pub struct Policies {
 }
 
 /// One policy, 8 bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Entry {
-    slot: SlotNumber,
+    slot: SlotCell,
     plan: PlanNumber,
     state: PolicyState,
     allowlist: bool,
@@ -28,8 +28,8 @@ pub struct Entry {
 
 impl Entry {
     /// Where requests of this customer and service are counted.
-    pub const fn slot(&self) -> SlotNumber {
-        self.slot
+    pub const fn slot(&self) -> &SlotCell {
+        &self.slot
     }
 
     /// Which rates apply.
@@ -52,9 +52,9 @@ impl Entry {
     }
 }
 
-/// Customer and service in one word: what the table and the usage slots are keyed by.
-pub(crate) const fn packed_key(customer: CustomerId, service: Service) -> u64 {
-    (customer.get() as u64) << 8 | service.number() as u64
+/// Customer and service in one word: what the table is keyed by.
+const fn packed_key(customer: CustomerId, service: Service) -> u64 {
+    ledger::packed_key(PolicyKey { customer, service })
 }
 
 impl Policies {
@@ -70,33 +70,32 @@ impl Policies {
         self.entries.get(&packed_key(customer, service))
     }
 
-    /// Takes a policy in, in place of the one that stood there. `slot` is where its requests are counted.
+    /// Takes a policy in, in place of the one that stood there.
     ///
     /// # Errors
     /// [`Full`]: nothing has changed; load the tables anew.
-    pub fn insert(&mut self, policy: &Policy, slot: SlotNumber) -> Result<(), Full> {
-        self.insert_digested(policy, policy.digest(), slot)
+    pub fn insert(&mut self, policy: &Policy) -> Result<(), Full> {
+        self.insert_digested(policy, policy.digest())
     }
 
     /// The same for who knows the entry's digest already, which is most of the work.
     ///
     /// # Errors
     /// As [`Self::insert`].
-    pub(crate) fn insert_digested(
-        &mut self,
-        policy: &Policy,
-        digest: u64,
-        slot: SlotNumber,
-    ) -> Result<(), Full> {
+    pub(crate) fn insert_digested(&mut self, policy: &Policy, digest: u64) -> Result<(), Full> {
         let key = packed_key(policy.key.customer, policy.key.service);
-        let entry = Entry { slot, plan: policy.plan, state: policy.state, allowlist: policy.allowlist };
-        let known = self.entries.get(&key).copied();
-        match known {
-            Some(old) => self.digest.remove(old.policy(policy.key).digest()),
-            None if self.entries.len() >= self.room => return Err(Full),
-            None => {}
+        let is_full = self.entries.len() >= self.room;
+        match self.entries.get_mut(&key) {
+            Some(entry) => {
+                self.digest.remove(entry.policy(policy.key).digest());
+                (entry.plan, entry.state, entry.allowlist) = (policy.plan, policy.state, policy.allowlist);
+            }
+            None if is_full => return Err(Full),
+            None => {
+                let (plan, state, allowlist) = (policy.plan, policy.state, policy.allowlist);
+                self.entries.insert(key, Entry { slot: SlotCell::unknown(), plan, state, allowlist });
+            }
         }
-        self.entries.insert(key, entry);
         self.digest.add(digest);
         Ok(())
     }

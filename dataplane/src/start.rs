@@ -57,8 +57,9 @@ pub fn start(settings: &Settings, clock: Clock) -> Result<Edge, StartError> {
     check(&map("plans.map"), |text| map_file::read_plans(text).map(drop))?;
     check(&map("services.map"), |text| map_file::read_services(text).map(drop))?;
     check(&map("errors.map"), map_file::read_errors)?;
-    let usage = Usage::default();
-    let (tables, journal) = read_tables(&settings.maps, &usage)?;
+    let usage = Usage::open(&settings.ledger, settings.count_at)
+        .map_err(|error| StartError::new(&settings.ledger, error))?;
+    let (tables, journal) = read_tables(&settings.maps)?;
     let edge = Edge::new(keyring, SharedTables::new(tables), usage, clock)
         .map_err(|reason| StartError::new(Path::new("/dev/urandom"), reason))?;
     let local_revocations = read_local_revocations(&map("local-revocations.map"))?;
@@ -78,7 +79,7 @@ fn read_keyring(path: &Path) -> Result<PreparedKeyring, StartError> {
     Ok(PreparedKeyring::new(&keyring))
 }
 
-fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartError> {
+fn read_tables(maps: &Path) -> Result<(Tables, Journal), StartError> {
     let full = |full: crate::tables::Full| FieldError::new(full.to_string());
     let (policies_path, revocations_path) = (maps.join("policies.map"), maps.join("revocations.map"));
     let journal_path = maps.join(journal::FILE);
@@ -95,7 +96,7 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
     let policies_header = map_file::read_digested_table::<Policy>(&text, |policy, digest| {
         let known = policies.get(policy.key.customer, policy.key.service).is_some();
         once(known, "this customer and service")?;
-        policies.insert_digested(&policy, digest, usage.slot_for(policy.key)).map_err(full)
+        policies.insert_digested(&policy, digest).map_err(full)
     })
     .map_err(|error| StartError::new(&policies_path, error))?;
 
@@ -124,8 +125,7 @@ fn read_tables(maps: &Path, usage: &Usage) -> Result<(Tables, Journal), StartErr
     }
     let journal = if has_journal {
         let mut followed = followed.map_err(|error| missing(&journal_path, &error))?;
-        replay(&mut followed, &mut tables, at, usage)
-            .map_err(|reason| StartError::new(&journal_path, reason))?;
+        replay(&mut followed, &mut tables, at).map_err(|reason| StartError::new(&journal_path, reason))?;
         Journal::followed(followed)
     } else {
         Journal::none()
@@ -183,7 +183,7 @@ fn read_local_revocations(path: &Path) -> Result<LocalRevocations, StartError> {
 }
 
 /// Applies the journal to the tables of the files: to each what came after its own sequence.
-fn replay(followed: &mut Followed, tables: &mut Tables, at: Sequences, usage: &Usage) -> Result<(), String> {
+fn replay(followed: &mut Followed, tables: &mut Tables, at: Sequences) -> Result<(), String> {
     let mut no_room = Ok(());
     let mut replay_batch = |batch: Batch| {
         for change in &batch.changes {
@@ -197,7 +197,7 @@ fn replay(followed: &mut Followed, tables: &mut Tables, at: Sequences, usage: &U
                 | Change::RemoveKeyGroup(_) => continue,
             };
             if batch.to > known && no_room.is_ok() {
-                no_room = tables.apply(change, usage);
+                no_room = tables.apply(change);
             }
         }
     };

@@ -3,7 +3,6 @@
 use crate::allowlists::Allowlists;
 use crate::policies::Policies;
 use crate::revocations::Revocations;
-use crate::usage::Usage;
 use edgeformat::status::{Applied, refused};
 use edgeformat::{Change, StreamId};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -43,9 +42,9 @@ impl Tables {
     ///
     /// # Errors
     /// [`Full`]: this change was not applied.
-    pub fn apply(&mut self, change: &Change, usage: &Usage) -> Result<(), Full> {
+    pub fn apply(&mut self, change: &Change) -> Result<(), Full> {
         match change {
-            Change::SetPolicy(policy) => self.policies.insert(policy, usage.slot_for(policy.key))?,
+            Change::SetPolicy(policy) => self.policies.insert(policy)?,
             Change::RemovePolicy(key) => self.policies.remove(*key),
             Change::SetRevocation(revocation) => self.revocations.insert(revocation)?,
             Change::RemoveRevocation(fingerprint) => self.revocations.remove(*fingerprint),
@@ -93,14 +92,7 @@ impl SharedTables {
     }
 
     /// Applies a delta: all of its changes, or none.
-    pub fn apply_delta(
-        &self,
-        stream: StreamId,
-        from: u64,
-        to: u64,
-        changes: &[Change],
-        usage: &Usage,
-    ) -> Applied {
+    pub fn apply_delta(&self, stream: StreamId, from: u64, to: u64, changes: &[Change]) -> Applied {
         let Ok(mut tables) = self.0.write() else { return not_ready() };
         let sequence = tables.sequence;
         let refuse =
@@ -121,7 +113,7 @@ impl SharedTables {
             return refuse(refused::FULL, Full.to_string());
         }
         for change in changes {
-            if let Err(full) = tables.apply(change, usage) {
+            if let Err(full) = tables.apply(change) {
                 // Cannot be: there was room for all. The sequence stays, so that the delta comes again.
                 return refuse(refused::FULL, full.to_string());
             }
@@ -171,6 +163,7 @@ mod tests {
     use crate::edge::Edge;
     use crate::keyring::PreparedKeyring;
     use crate::panic_guard::guarded;
+    use crate::usage::{CountAt, Usage};
     use crate::{authorize::authorize, commands};
     use apikey::{CustomerId, Derivation, Group, GroupSecret, MacKey, Service, Version, issue};
     use edgeformat::{Decision, Keyring, Reason};
@@ -183,8 +176,8 @@ mod tests {
         let groups = vec![(group, secret())];
         let keyring = Keyring { default_group: group, accept_v0_groups: Vec::new(), groups };
         let tables = SharedTables::new(Tables::empty());
-        let edge =
-            Edge::new(PreparedKeyring::new(&keyring), tables, Usage::default(), Clock::System).unwrap();
+        let usage = Usage::in_memory(0, CountAt::Admission).unwrap();
+        let edge = Edge::new(PreparedKeyring::new(&keyring), tables, usage, Clock::System).unwrap();
         let (derivation, customer) = (Derivation::new(5).unwrap(), CustomerId::new(7).unwrap());
         let mac = MacKey::new(&secret());
         let key = issue(Version::V1, Service::Seal, group, derivation, customer, &mac);

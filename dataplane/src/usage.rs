@@ -1,118 +1,197 @@
-//! Counters per customer and service, in memory, growing only.
+//! Counting requests per customer and service, in the ledger that outlives this process.
 //!
-//! A slot is found once, when a policy comes in, so that counting a request is one addition. Slots stay when their
-//! policy goes or the tables are loaded anew: counts never go back while the process lives.
+//! A slot of the ledger is found at a customer's first request and kept beside the policy, so that counting is one addition.
+//! Nothing is taken before something is counted: a mere check of the configuration changes nothing.
 
-use crate::policies::{Policies, packed_key};
+use crate::policies::Policies;
 use apikey::{CustomerId, Service};
 use edgeformat::PolicyKey;
-use rustc_hash::FxBuildHasher;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use edgeformat::ledger::{Counter, Counters, Header, SLOTS_MIN};
+use edgeformat::status::LedgerStatus;
+use ledger::{Ledger, SlotNumber};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Slots in one block, and the most blocks: 4,194,304 slots.
-const BLOCK_LEN: usize = 4096;
-const BLOCKS_MAX: usize = 1024;
+/// Slots for a process that has no ledger file, if the module was not given another number.
+const SLOTS_IN_MEMORY: usize = 1 << 16;
 
-/// Which slot counts a customer's service.
+/// Where a request is counted, once that is known.
+#[derive(Debug)]
+pub struct SlotCell(AtomicU32);
+
+impl SlotCell {
+    const UNKNOWN: u32 = u32::MAX;
+
+    /// Not known yet.
+    pub(crate) const fn unknown() -> Self {
+        Self(AtomicU32::new(Self::UNKNOWN))
+    }
+}
+
+/// When a request counts as let through.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum CountAt {
+    /// When the converter lets it through.
+    #[default]
+    Admission,
+    /// When its outcome is known: an answer has come, or HAProxy has answered itself. What HAProxy ends without any answer
+    /// is then not counted at all.
+    Answer,
+}
+
+/// How a request ended that was let through, as `haproxy.cfg` tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotNumber(u32);
-
-/// The counters of one customer and service.
-#[derive(Debug, Default)]
-pub struct Slot {
-    // Relaxed everywhere: each counter is read on its own, and nothing else is published through it.
-    admitted: AtomicU64,
-    refused: AtomicU64,
-    rejected: AtomicU64,
+pub enum Outcome {
+    /// It is served above the guaranteed rate.
+    Burst,
+    /// A server has answered.
+    Answered {
+        /// Above the guaranteed rate.
+        is_burst: bool,
+    },
+    /// HAProxy has answered for want of a server's answer.
+    Unserved {
+        /// Above the guaranteed rate.
+        is_burst: bool,
+    },
+    /// HAProxy has refused it after all.
+    Rejected(Counter),
 }
 
-impl Slot {
-    /// One request more was let through.
-    pub fn count_admitted(&self) {
-        self.admitted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One request more was refused for this customer and service (reasons 8 to 15).
-    pub fn count_refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One request more was let through and then refused for its address (reason 16).
-    pub fn count_rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Requests let through so far.
-    pub fn admitted(&self) -> u64 {
-        self.admitted.load(Ordering::Relaxed)
-    }
-
-    /// Requests refused so far.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Requests let through so far and then refused for their address.
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
-    }
-}
-
-/// All slots. Blocks never move, so that a request counts without a lock.
+/// The counters of this process, shared with all others by the ledger's file.
+#[derive(Debug)]
 pub struct Usage {
-    blocks: Box<[OnceLock<Box<[Slot]>>]>,
-    /// Only commands and loads come here, never a request.
-    numbers: Mutex<HashMap<u64, SlotNumber, FxBuildHasher>>,
-    /// Where counts go that have no slot of their own (the table of slots is full).
-    spare: Slot,
-}
-
-impl Default for Usage {
-    fn default() -> Self {
-        let blocks = (0..BLOCKS_MAX).map(|_| OnceLock::new()).collect();
-        Self { blocks, numbers: Mutex::default(), spare: Slot::default() }
-    }
+    ledger: Ledger,
+    count_at: CountAt,
+    /// Why the counts stand in this process's memory only.
+    problem: Option<String>,
 }
 
 impl Usage {
-    /// The slot with this number.
-    pub fn slot(&self, number: SlotNumber) -> &Slot {
-        let index = number.0 as usize;
-        let block = self.blocks.get(index / BLOCK_LEN).and_then(OnceLock::get);
-        block.and_then(|slots| slots.get(index % BLOCK_LEN)).unwrap_or(&self.spare)
-    }
-
-    /// The number of the slot of a customer and service, a new one if it has none.
-    pub fn slot_for(&self, key: PolicyKey) -> SlotNumber {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = numbers.len();
-        let slot = numbers.entry(packed_key(key.customer, key.service)).or_insert_with(|| {
-            if let Some(block) = self.blocks.get(next / BLOCK_LEN) {
-                block.get_or_init(|| (0..BLOCK_LEN).map(|_| Slot::default()).collect());
+    /// Counts in the ledger at this path; where that is not possible, in memory, since requests are served all the same.
+    /// `status` tells so, and the agent raises an alarm.
+    ///
+    /// # Errors
+    /// There is no memory either.
+    pub fn open(path: &Path, count_at: CountAt) -> std::io::Result<Self> {
+        match Ledger::open(path) {
+            Ok(ledger) => Ok(Self { ledger, count_at, problem: None }),
+            Err(error) => {
+                Ok(Self { problem: Some(error.to_string()), ..Self::in_memory(SLOTS_IN_MEMORY, count_at)? })
             }
-            SlotNumber(u32::try_from(next).unwrap_or(u32::MAX))
-        });
-        *slot
-    }
-
-    /// Counts a refusal that came before the policy was looked at, if the customer's service is known.
-    pub fn count_refused_key(&self, policies: &Policies, customer: CustomerId, service: Service) {
-        if let Some(policy) = policies.get(customer, service) {
-            self.slot(policy.slot()).count_refused();
         }
     }
 
-    /// The slot of a customer and service, if it has one.
-    pub fn find(&self, key: PolicyKey) -> Option<&Slot> {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.get(&packed_key(key.customer, key.service)).map(|number| self.slot(*number))
+    /// Counts in memory, for tests and benches.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn in_memory(slots: usize, count_at: CountAt) -> std::io::Result<Self> {
+        let ledger = Ledger::in_memory(slots.max(SLOTS_MIN))?;
+        Ok(Self { ledger, count_at, problem: Some("no ledger was opened".to_owned()) })
     }
 
-    /// Requests let through so far, of all customers and services.
-    pub fn admitted_in_all(&self) -> u64 {
-        let blocks = self.blocks.iter().filter_map(OnceLock::get);
-        blocks.flat_map(|slots| slots.iter()).map(Slot::admitted).sum::<u64>() + self.spare.admitted()
+    /// Counts one request that the converter lets through.
+    #[inline]
+    pub fn count_admitted(&self, key: PolicyKey, cell: &SlotCell) {
+        if self.count_at == CountAt::Admission {
+            self.add(self.slot(key, cell), Counter::Admitted);
+        }
+    }
+
+    /// Counts one request that was refused though its key was genuine (reasons 8 to 15).
+    pub fn count_refused(&self, policies: &Policies, customer: CustomerId, service: Service, as_: Counter) {
+        self.add(self.slot_of(policies, PolicyKey { customer, service }), as_);
+    }
+
+    /// Counts the outcome of a request that was let through.
+    pub fn count_outcome(&self, policies: &Policies, key: PolicyKey, outcome: Outcome) {
+        let slot = self.slot_of(policies, key);
+        let at_answer = self.count_at == CountAt::Answer;
+        // `admitted` first: every reading that has the outcome has it, too.
+        match outcome {
+            Outcome::Burst if at_answer => {}
+            Outcome::Burst => self.add(slot, Counter::Burst),
+            Outcome::Answered { .. } if !at_answer => {}
+            Outcome::Answered { is_burst } => {
+                self.add(slot, Counter::Admitted);
+                if is_burst {
+                    self.add(slot, Counter::Burst);
+                }
+            }
+            Outcome::Unserved { is_burst } => {
+                if at_answer {
+                    self.add(slot, Counter::Admitted);
+                }
+                if at_answer && is_burst {
+                    self.add(slot, Counter::Burst);
+                }
+                self.add(slot, if is_burst { Counter::UnservedBurst } else { Counter::UnservedGuaranteed });
+            }
+            Outcome::Rejected(counter) => {
+                if at_answer {
+                    self.add(slot, Counter::Admitted);
+                }
+                self.add(slot, counter);
+            }
+        }
+    }
+
+    /// What was counted of a customer and service since the ledger was made; none where nothing was.
+    pub fn counters(&self, key: PolicyKey) -> Option<Counters> {
+        self.ledger.find(key).map(|slot| self.ledger.counters(slot))
+    }
+
+    /// What the file says of itself; none where the counts are in memory only.
+    pub fn header(&self) -> Option<&Header> {
+        self.ledger.header()
+    }
+
+    /// For `suiftly status`.
+    pub fn status(&self) -> LedgerStatus {
+        let (slots, taken) = self.ledger.fill();
+        let in_memory = self.problem.is_some();
+        let uncollected =
+            if in_memory { self.ledger.sum().plus(&self.ledger.unplaced()) } else { Counters::default() };
+        LedgerStatus {
+            id: self.ledger.header().map(|header| header.id.to_string()),
+            generation: self.ledger.header().map_or(0, |header| header.generation),
+            slots: slots as u64,
+            taken: taken as u64,
+            counted_at_answer: self.count_at == CountAt::Answer,
+            problem: self.problem.clone(),
+            uncollected: uncollected.admitted(),
+        }
+    }
+
+    #[inline]
+    fn slot(&self, key: PolicyKey, cell: &SlotCell) -> Option<SlotNumber> {
+        // Relaxed: the slot's number is all there is to know, and everybody who looks it up finds the same one.
+        match cell.0.load(Ordering::Relaxed) {
+            SlotCell::UNKNOWN => self.find_slot(key, cell),
+            number => Some(SlotNumber::new(number)),
+        }
+    }
+
+    #[cold]
+    fn find_slot(&self, key: PolicyKey, cell: &SlotCell) -> Option<SlotNumber> {
+        let slot = self.ledger.slot_for(key)?;
+        cell.0.store(slot.get(), Ordering::Relaxed);
+        Some(slot)
+    }
+
+    fn slot_of(&self, policies: &Policies, key: PolicyKey) -> Option<SlotNumber> {
+        match policies.get(key.customer, key.service) {
+            Some(policy) => self.slot(key, policy.slot()),
+            None => self.ledger.slot_for(key),
+        }
+    }
+
+    #[inline]
+    fn add(&self, slot: Option<SlotNumber>, counter: Counter) {
+        match slot {
+            Some(slot) => self.ledger.add(slot, counter),
+            None => self.ledger.add_unplaced(counter),
+        }
     }
 }

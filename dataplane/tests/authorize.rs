@@ -238,15 +238,20 @@ fn requests_are_counted_for_the_customer_and_service_that_the_tag_proved() {
         judge(&edge, &grpc.field());
     }
     judge(&edge, &revoked.field());
-    // Counted for nobody: a forged key, and a service that the customer does not have.
+    // Counted for nobody: a forged key.
     judge(&edge, &sealed(&[7; 32], 'S', KEY.fingerprint().get()));
+    // Counted, though the customer does not have the service: the key proves who asks.
     judge(&edge, &key(Service::Graphql, 1, CUSTOMER).field());
 
     let shown = show(&edge, CUSTOMER);
     assert_eq!(shown.customer, CUSTOMER);
-    assert_eq!(shown.services.keys().collect::<Vec<_>>(), ["grpc", "seal"]);
+    assert_eq!(shown.services.keys().collect::<Vec<_>>(), ["graphql", "grpc", "seal"]);
     assert_eq!((shown.services["seal"].admitted, shown.services["seal"].refused), (3, 1));
     assert_eq!((shown.services["grpc"].admitted, shown.services["grpc"].refused), (0, 2));
+    assert_eq!(
+        (shown.services["graphql"].state.as_str(), shown.services["graphql"].refused),
+        ("no_service", 1)
+    );
     assert_eq!(
         (shown.services["seal"].state.as_str(), shown.services["grpc"].state.as_str()),
         ("enabled", "disabled")

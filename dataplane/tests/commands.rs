@@ -7,7 +7,7 @@ use apikey::Service;
 use dataplane::commands;
 use edgeformat::command::Apply;
 use edgeformat::digest_of_bytes;
-use edgeformat::status::{Applied, KeyGroupCheck, ShowCustomer, Status, TableStatus};
+use edgeformat::status::{Applied, KeyGroupCheck, LedgerStatus, ShowCustomer, Status, TableStatus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use scene::{
@@ -54,6 +54,18 @@ fn status_says_how_the_module_stands() {
             .into(),
         accept_v0_groups: vec![V0_GROUP],
         admitted: 1,
+        burst: 0,
+        rejected: 0,
+        unserved: 0,
+        ledger: Some(LedgerStatus {
+            id: None,
+            generation: 0,
+            slots: 8_192,
+            taken: 1,
+            counted_at_answer: false,
+            problem: Some("no ledger was opened".to_owned()),
+            uncollected: 1,
+        }),
         refused: BTreeMap::from([("revoked".to_owned(), 1)]),
         panics: 0,
     };

@@ -5,7 +5,6 @@ mod scene;
 
 use apikey::Service;
 use dataplane::tables::Tables;
-use dataplane::usage::Usage;
 use edgeformat::command::Apply;
 use edgeformat::status::{Applied, Status};
 use edgeformat::{Change, StreamId};
@@ -84,7 +83,7 @@ fn a_delta_for_which_there_is_no_room_is_refused_whole() {
     let all_but_one: Vec<_> = (1..room).map(revocation).collect();
     let full = |answer: &Applied| refusal_code(answer) == "full";
     let tables = &edge.tables;
-    let applied = tables.apply_delta(STREAM, 0, 1, &changes(&all_but_one), &edge.usage);
+    let applied = tables.apply_delta(STREAM, 0, 1, &changes(&all_but_one));
     assert!(matches!(applied, Applied::Ok { .. }), "{applied:?}");
 
     let before = tables_of(status(&edge));
@@ -109,7 +108,7 @@ fn a_policy_table_without_room_is_full_too_and_takes_changes_of_what_it_has() {
     let room = u32::try_from(status(&edge).policies.capacity).unwrap();
     let policy = |customer: u32| format!("+p:{customer}:seal:enabled:1:-");
     let all: Vec<_> = (1..=room).map(policy).collect();
-    let applied = edge.tables.apply_delta(STREAM, 0, 1, &changes(&all), &edge.usage);
+    let applied = edge.tables.apply_delta(STREAM, 0, 1, &changes(&all));
     assert!(matches!(applied, Applied::Ok { .. }), "{applied:?}");
     assert_eq!(refusal_code(&apply(&edge, &delta(1, 2, &[policy(room + 1)]))), "full");
     assert!(matches!(apply(&edge, &delta(1, 2, &["-p:1:seal"])), Applied::Ok { .. }));
@@ -167,9 +166,9 @@ proptest! {
             sequence += 1;
         }
 
-        let (mut fresh, usage) = (Tables::empty(), Usage::default());
+        let mut fresh = Tables::empty();
         for change in survivors(&deltas.concat()) {
-            fresh.apply(&change, &usage).unwrap();
+            fresh.apply(&change).unwrap();
         }
         let status = status(&edge);
         prop_assert_eq!(status.policies.count, fresh.policies.len() as u64);

@@ -6,7 +6,7 @@
 //!
 //! | at byte | words | what |
 //! |---|---|---|
-//! | 0 | 8 | [`Header`]: [`MAGIC`], [`FORMAT_VERSION`], id, generation, created (unix milliseconds), slots, counters a slot, 0 |
+//! | 0 | 8 | [`Header`]: [`MAGIC`], [`FORMAT_VERSION`], id, generation, created (unix milliseconds), slots, counters a slot, boot |
 //! | 64 | 1 | checksum of the 64 bytes before it: the first 8 bytes of their SHA-256 |
 //! | 72 | 1 | slots that are taken |
 //! | 128 | 16 | counters of requests whose customer found no slot |
@@ -87,6 +87,9 @@ pub struct Header {
     pub created_at_ms: u64,
     /// Slots; a power of two, [`SLOTS_MIN`] to [`SLOTS_MAX`].
     pub slots: usize,
+    /// Which run of the machine it was made in, any number that differs between them: what a power cut leaves of a file may be
+    /// older than what was read of it, so nobody goes on counting in it.
+    pub boot: u64,
 }
 
 /// Why a file cannot be used as a ledger.
@@ -125,7 +128,7 @@ impl Header {
             self.created_at_ms,
             self.slots as u64,
             COUNTERS as u64,
-            0,
+            self.boot,
         ];
         let mut bytes = [0; Self::LEN];
         let (head, checksum) = bytes.split_at_mut(HEADER_WORDS * 8);
@@ -146,7 +149,7 @@ impl Header {
         for (word, place) in words.iter_mut().zip(head.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*place);
         }
-        let [magic, version, id, generation, created_at_ms, slots, counters, _] = words;
+        let [magic, version, id, generation, created_at_ms, slots, counters, boot] = words;
         if magic != MAGIC {
             return Err(HeaderError::NoLedger);
         }
@@ -161,7 +164,7 @@ impl Header {
         });
         let slots = slots.ok_or(HeaderError::Damaged("no such number of slots or counters"))?;
         let id = LedgerId::from_u64(id).ok_or(HeaderError::Damaged("it has no id"))?;
-        let header = Self { id, generation, created_at_ms, slots };
+        let header = Self { id, generation, created_at_ms, slots, boot };
         let expected = header.file_len();
         if expected != file_len {
             return Err(HeaderError::Length { expected, found: file_len });
@@ -445,7 +448,13 @@ mod tests {
     use crate::Reason;
 
     fn header() -> Header {
-        Header { id: LedgerId::from_u64(0x1234).unwrap(), generation: 3, created_at_ms: 7, slots: SLOTS_MIN }
+        Header {
+            id: LedgerId::from_u64(0x1234).unwrap(),
+            generation: 3,
+            created_at_ms: 7,
+            slots: SLOTS_MIN,
+            boot: 5,
+        }
     }
 
     #[test]

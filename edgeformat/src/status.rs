@@ -45,10 +45,45 @@ pub struct Status {
     pub accept_v0_groups: Vec<u8>,
     /// Requests admitted since the module was loaded.
     pub admitted: u64,
-    /// Requests refused by the module since it was loaded, by reason's code.
+    /// Of those: served above the guaranteed rate.
+    #[serde(default)]
+    pub burst: u64,
+    /// Of those: refused by HAProxy after all, for the limit, the address, the source or the body.
+    #[serde(default)]
+    pub rejected: u64,
+    /// Of those: answered by HAProxy itself for want of a server's answer.
+    #[serde(default)]
+    pub unserved: u64,
+    /// Requests refused by the module since it was loaded, by reason's code; with those of reasons 16 to 18 that HAProxy
+    /// refused after the module had let them through.
     pub refused: BTreeMap<String, u64>,
+    /// Where this process counts; none from a module that knows no ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerStatus>,
     /// Panics caught since the module was loaded; each was answered `not_ready`.
     pub panics: u64,
+}
+
+/// Where a process counts what its customers use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LedgerStatus {
+    /// The ledger's id, 16 hex digits; none while the counts are in the process's memory only.
+    pub id: Option<String>,
+    /// The ledger's generation.
+    pub generation: u64,
+    /// Slots.
+    pub slots: u64,
+    /// How many of them are taken.
+    pub taken: u64,
+    /// Whether requests count when they are answered, and not when they are let through.
+    #[serde(default)]
+    pub counted_at_answer: bool,
+    /// Why there is no ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Requests let through that no ledger has; they are billed to nobody.
+    #[serde(default)]
+    pub uncollected: u64,
 }
 
 /// A master key group and which secret it has, without telling it. A list of these and not a map by number: serde
@@ -93,13 +128,19 @@ pub struct ShowService {
     /// From which addresses its keys may be used while they are; prefixes in rising order.
     #[serde(default)]
     pub allowed: Vec<String>,
-    /// Requests that the module admitted since it was loaded.
+    /// Requests that all workers admitted since the usage ledger was made.
     pub admitted: u64,
-    /// Requests that it refused for this customer and service since then (reasons 8 to 15).
+    /// Requests that they refused for this customer and service since then (reasons 8 to 15).
     pub refused: u64,
-    /// Requests that it let through and then refused for their address (reason 16).
+    /// Requests that they let through and HAProxy then refused: limit, address, source, body.
     #[serde(default)]
     pub rejected: u64,
+    /// Requests that were served above the guaranteed rate.
+    #[serde(default)]
+    pub burst: u64,
+    /// Requests that HAProxy answered itself for want of a server's answer.
+    #[serde(default)]
+    pub unserved: u64,
 }
 
 /// The answer to `suiftly apply`.

@@ -85,7 +85,9 @@ fn unsafe_code_stands_only_where_it_is_declared() {
             path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches");
         let unsafe_lines =
             text.lines().filter(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
-        assert!(is_test || unsafe_lines.count() == 0, "{} has unsafe code", path.display());
+        // The mapping of the ledger: memory that processes share.
+        let is_declared = path.ends_with("ledger/src/words.rs");
+        assert!(is_test || is_declared || unsafe_lines.count() == 0, "{} has unsafe code", path.display());
     }
 }
 

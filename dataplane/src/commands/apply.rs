@@ -26,9 +26,7 @@ pub fn run<'a>(edge: &Edge, words: impl Iterator<Item = &'a str>) -> String {
 
 fn carry_out(edge: &Edge, apply: Apply) -> Applied {
     match apply {
-        Apply::Delta { stream, from, to, changes } => {
-            edge.tables.apply_delta(stream, from, to, &changes, &edge.usage)
-        }
+        Apply::Delta { stream, from, to, changes } => edge.tables.apply_delta(stream, from, to, &changes),
         Apply::LocalBegin { load, revocations } => edge.local_revocations.begin(load, revocations),
         Apply::LocalPart { load, part, changes } => edge.local_revocations.part(load, part, &changes),
         Apply::LocalCommit { load, parts, revocations_digest } => {

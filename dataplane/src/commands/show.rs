@@ -4,6 +4,7 @@ use crate::commands::to_json;
 use crate::edge::Edge;
 use crate::tables::Tables;
 use apikey::{CustomerId, Service};
+use edgeformat::ledger::Counter;
 use edgeformat::status::{ShowCustomer, ShowService};
 use edgeformat::{PolicyKey, Reason};
 
@@ -21,15 +22,21 @@ fn show(edge: &Edge, tables: &Tables, customer: CustomerId) -> ShowCustomer {
     let of_service = |service: Service| {
         let key = PolicyKey { customer, service };
         let policy = tables.policies.get(customer, service);
-        let slot = edge.usage.find(key)?;
+        let counters = edge.usage.counters(key);
+        if policy.is_none() && counters.is_none() {
+            return None;
+        }
+        let counters = counters.unwrap_or_default();
         let shown = ShowService {
             state: policy.map_or(Reason::NoService.code(), |policy| policy.state().word()).to_owned(),
             plan: policy.map_or(0, |policy| policy.plan().get()),
             allowlist: policy.is_some_and(|policy| policy.allowlist()),
             allowed: tables.allowlists.list(key).map(|prefix| prefix.to_string()).collect(),
-            admitted: slot.admitted(),
-            refused: slot.refused(),
-            rejected: slot.rejected(),
+            admitted: counters.admitted(),
+            refused: counters.refused(),
+            rejected: counters.rejected(),
+            burst: counters.get(Counter::Burst),
+            unserved: counters.unserved(),
         };
         Some((service.name().to_owned(), shown))
     };

@@ -38,6 +38,7 @@ fn status(edge: &Edge, lua: &str) -> Status {
         }
     };
     drop(tables);
+    let [burst, rejected, unserved] = edge.counts.outcomes();
     let (count, digest, room) = edge.local_revocations.status();
     let local_revocations = Some(table(count, digest, room));
     let problem =
@@ -59,7 +60,11 @@ fn status(edge: &Edge, lua: &str) -> Status {
         key_groups: edge.keyring.groups(),
         key_group_checks: edge.keyring.checks(),
         accept_v0_groups: edge.keyring.accept_v0_groups(),
-        admitted: edge.usage.admitted_in_all(),
+        admitted: edge.counts.admitted_in_all(),
+        burst,
+        rejected,
+        unserved,
+        ledger: Some(edge.usage.status()),
         refused: edge.counts.refused_by_code(),
         panics: edge.counts.panics(),
     }

@@ -14,7 +14,7 @@ use dataplane::commands;
 use dataplane::edge::Edge;
 use dataplane::keyring::PreparedKeyring;
 use dataplane::tables::{SharedTables, Tables};
-use dataplane::usage::Usage;
+use dataplane::usage::{CountAt, Usage};
 use edgeformat::command::Apply;
 use edgeformat::status::{Applied, ShowCustomer, Status};
 use edgeformat::{Change, Decision, Keyring, Reason, StreamId};
@@ -36,10 +36,11 @@ pub(crate) const STREAM: StreamId = StreamId::from_u64(0x9f3c_00aa_51e2_d07b);
 pub(crate) const NOW_S: u64 = 1_800_000_000;
 
 pub(crate) fn edge() -> Edge {
-    edge_with(Tables { stream: STREAM, ..Tables::empty() }, Usage::default())
+    edge_with(Tables { stream: STREAM, ..Tables::empty() })
 }
 
-pub(crate) fn edge_with(tables: Tables, usage: Usage) -> Edge {
+pub(crate) fn edge_with(tables: Tables) -> Edge {
+    let usage = Usage::in_memory(0, CountAt::Admission).unwrap();
     let secret = |group| (Group::new(group).unwrap(), GroupSecret::from_bytes(SECRET));
     let keyring = Keyring {
         default_group: Group::new(GROUP).unwrap(),

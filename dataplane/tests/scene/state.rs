@@ -6,6 +6,7 @@ use dataplane::clock::Clock;
 use dataplane::edge::Edge;
 use dataplane::settings::Settings;
 use dataplane::start::start;
+use dataplane::usage::CountAt;
 use edgeformat::map_file::{default_errors, default_services, write_plans, write_table};
 use edgeformat::{AllowlistEntry, Policy, Revocation, StreamId};
 use std::fmt::Write;
@@ -82,7 +83,12 @@ impl State {
     }
 
     pub(crate) fn start(&self) -> Result<Edge, String> {
-        let settings = Settings { maps: self.path("maps"), keyring: self.path("keyring.toml") };
+        let settings = Settings {
+            maps: self.path("maps"),
+            keyring: self.path("keyring.toml"),
+            ledger: self.path("ledger"),
+            count_at: CountAt::Admission,
+        };
         start(&settings, Clock::Manual(AtomicU64::new(NOW_S))).map_err(|error| error.to_string())
     }
 
