@@ -12,7 +12,9 @@ use crate::edge::control_socket::{Answerer, ControlSocket, ControlSocketError, S
 use crate::edge::mirror::Mirror;
 use crate::edge::report::AgentReport;
 use crate::edge::source::{DatabaseSource, SourceError};
-use crate::edge::{files_back, follower, offer_back, reporter, roster, scanner, watcher};
+use crate::edge::{
+    files_back, follower, metering, offer_back, reporter, roster, scanner, usage_sink, watcher,
+};
 use crate::http;
 use crate::http::tls::CertificateError;
 use crate::keyring::{self, KeyringFileError};
@@ -111,6 +113,7 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     roster::read(&mut database, &board)?;
     let scans = scanner::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let mut watcher = None;
+    let mut meter = None;
     let agent = match serving {
         Serving::WithoutEdge => None,
         Serving::WithEdge => {
@@ -120,6 +123,9 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
             offer_back::offer_what_is_on_disk(&mut database, &config.edge.id, &maps, clock.now_ms())
                 .map_err(SourceError::Offer)?;
             let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
+            // In place before the API answers, which whoever starts HAProxy waits for.
+            meter =
+                Some(metering::prepare(config.state.folder.clone(), clock.clone(), mirror.policies().len()));
             let source = Box::new(DatabaseSource { database, clock: clock.clone() });
             let agent = Agent::start(source, mirror, config, Arc::clone(&board), scans, clock.clone())?;
             watcher = Some(watcher::watch(&config.state.maps(), Arc::clone(&board)));
@@ -139,6 +145,13 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     if agent.is_some() {
         let sink = own_reports_into(config.database.clone(), config.edge.id.clone(), clock.clone());
         reporter::start(Arc::clone(&board), clock, OWN_REPORT_GAP, sink).map_err(ServeError::Thread)?;
+    }
+    if let Some(meter) = meter {
+        let (database, edge) = (config.database.clone(), config.edge.id.clone());
+        let sink = usage_sink::into_database(database, edge, Arc::clone(&board), clock.clone());
+        let master_socket = config.state.haproxy_master_socket();
+        metering::start(meter, master_socket, Arc::clone(&board), clock.clone(), sink)
+            .map_err(ServeError::Thread)?;
     }
     let agent = agent.map(spawn).transpose()?;
     tracing::info!(
@@ -188,6 +201,8 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
         None
     });
     let board = Arc::new(Board::new(clock.clone(), &config.edge.id));
+    let policies = known.as_ref().map_or(0, |known| known.policies().len());
+    let meter = metering::prepare(config.state.folder.clone(), clock.clone(), policies);
     let position = known.as_ref().map(Mirror::position);
     let source = follower::start(Arc::clone(&control_plane), position, Arc::clone(&board))
         .map_err(ServeError::Thread)?;
@@ -196,6 +211,10 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
     let state = http::State::new(Arc::clone(&board), clock.clone(), None);
     let (server, address) = bind(config, state)?;
     let scans = scanner::start_on_files(maps.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
+    let sink = usage_sink::to_control_plane(Arc::clone(&control_plane));
+    let master_socket = config.state.haproxy_master_socket();
+    metering::start(meter, master_socket, Arc::clone(&board), clock.clone(), sink)
+        .map_err(ServeError::Thread)?;
     let sink =
         Box::new(move |report: &AgentReport| control_plane.report(report).map_err(|error| chain_of(&error)));
     reporter::start(Arc::clone(&board), clock.clone(), Duration::ZERO, sink).map_err(ServeError::Thread)?;

@@ -128,6 +128,11 @@ impl StateConfig {
         self.folder.join("control.sock")
     }
 
+    /// Where workers count what customers use.
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger")
+    }
+
     /// Held by the one `suiftly serve` of this folder.
     pub fn serve_lock(&self) -> PathBuf {
         self.folder.join("serve.lock")

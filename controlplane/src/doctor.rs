@@ -7,6 +7,7 @@ mod configuration;
 mod database;
 mod files;
 mod machine;
+mod metering;
 mod programs;
 mod running;
 
@@ -74,6 +75,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings.extend(files::keyring(patient));
     findings.extend(files::state(patient));
     findings.extend(files::maps(patient));
+    findings.extend(metering::ledger(patient));
     findings.extend(configuration::haproxy_accepts_it(patient));
     findings.extend(database::database(patient));
     findings.extend(running::control_plane(patient));

@@ -3,6 +3,7 @@
 pub mod bearer;
 pub mod edge_api;
 pub mod health;
+mod metering_metrics;
 pub mod metrics;
 pub mod operator;
 pub mod router;

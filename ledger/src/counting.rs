@@ -44,7 +44,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger that stands at this path now. Nothing in it changes before something is counted. For as long as this value
-    /// (or a process that was forked meanwhile) lives, [`crate::has_counting_process`] answers yes for the file.
+    /// (or a process that was forked meanwhile) lives, [`crate::LedgerReader::has_counting_process`] answers yes for the file.
     ///
     /// # Errors
     /// It cannot be opened, or is no ledger.

@@ -1,7 +1,7 @@
-//! The file itself: made whole, and found to be in use or not.
+//! The file itself, made whole.
 
 use edgeformat::ledger::Header;
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -54,18 +54,4 @@ fn write_zeros(mut file: &File, len: u64) -> io::Result<()> {
         left -= some as u64;
     }
     Ok(())
-}
-
-/// Whether a process has the file open to count in it. Asked only of files that stand no more where counting processes
-/// look for theirs.
-///
-/// # Errors
-/// The file cannot be opened.
-pub fn has_counting_process(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -7,8 +7,8 @@
 //! | file | what it does |
 //! |---|---|
 //! | `counting` | **adding**: finding and taking slots, opening the file that is in force |
-//! | `reading` | reading all of it, with nobody waiting |
-//! | `file` | making a file, whole, before anybody counts in it; whether somebody still does |
+//! | `reading` | reading all of it, with nobody waiting; whether somebody still counts in it |
+//! | `file` | making a file, whole, before anybody counts in it |
 //! | `words` | the memory: the only unsafe code |
 
 mod counting;
@@ -17,7 +17,7 @@ mod reading;
 mod words;
 
 pub use counting::{Ledger, SlotNumber};
-pub use file::{create, has_counting_process};
+pub use file::create;
 pub use reading::LedgerReader;
 
 use edgeformat::ledger::HeaderError;

@@ -7,13 +7,17 @@ use edgeformat::ledger::{
     COUNTERS, Counters, Header, HeaderError, SLOTS_OFFSET, SlotReading, TAKEN_OFFSET, UNPLACED_OFFSET,
     unpacked_key,
 };
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// A ledger to read.
 #[derive(Debug)]
 pub struct LedgerReader {
+    file: File,
     words: Words,
     slots: usize,
     header: Option<Header>,
@@ -29,7 +33,7 @@ impl LedgerReader {
         let file = File::open(path).map_err(|error| failed(error.into()))?;
         let header = read_header(&file).map_err(failed)?;
         let words = Words::of_file(&file, header.file_len(), false).map_err(|error| failed(error.into()))?;
-        Ok(Self { words, slots: header.slots, header: Some(header) })
+        Ok(Self { file, words, slots: header.slots, header: Some(header) })
     }
 
     /// A file whose header is damaged, with the number of slots that its length tells: what is in it is for a person to judge.
@@ -47,12 +51,28 @@ impl LedgerReader {
             failed(HeaderError::Damaged("and the file's length is not that of any number of slots").into())
         })?;
         let words = Words::of_file(&file, len, false).map_err(|error| failed(error.into()))?;
-        Ok(Self { words, slots, header: None })
+        Ok(Self { file, words, slots, header: None })
     }
 
     /// What the file says of itself; none of a damaged one.
     pub const fn header(&self) -> Option<&Header> {
         self.header.as_ref()
+    }
+
+    /// Whether a process has the file open to count in it. Asked only of files that stand no more where counting processes
+    /// look for theirs; whoever opens one at this moment waits until it is answered, and then finds that out.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn has_counting_process(&self) -> io::Result<bool> {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                flock(&self.file, FlockOperation::Unlock)?;
+                Ok(false)
+            }
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Slots, and how many of them are taken.

@@ -4,7 +4,7 @@
 use apikey::{CustomerId, Service};
 use edgeformat::PolicyKey;
 use edgeformat::ledger::{Counter, Counters, Header, HeaderError, LedgerId, PROBES_MAX, SLOTS_MIN};
-use ledger::{Ledger, LedgerReader, Unusable, create, has_counting_process};
+use ledger::{Ledger, LedgerReader, Unusable, create};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
@@ -105,20 +105,19 @@ fn half_full_everybody_finds_a_slot_nearby() {
 #[test]
 fn a_file_is_in_use_for_as_long_as_somebody_may_count_in_it() {
     let (folder, path) = made();
-    assert!(!has_counting_process(&path).unwrap());
     let reader = LedgerReader::open(&path).unwrap();
-    assert!(!has_counting_process(&path).unwrap(), "a reader counts nothing");
+    assert!(!reader.has_counting_process().unwrap(), "a reader counts nothing");
     let ledger = Ledger::open(&path).unwrap();
-    let retired = folder.path().join("ledger-1");
-    std::fs::hard_link(&path, &retired).unwrap();
+    assert!(reader.has_counting_process().unwrap());
+    std::fs::hard_link(&path, folder.path().join("ledger-1")).unwrap();
     create(&path, &header(2)).unwrap();
-    assert!(has_counting_process(&retired).unwrap());
+    assert!(reader.has_counting_process().unwrap());
     assert_eq!(Ledger::open(&path).unwrap().header().unwrap().generation, 2);
     // What the old one counts is found in the old file.
     ledger.add(ledger.slot_for(key(7)).unwrap(), Counter::Admitted);
     assert_eq!(reader.slots().next().unwrap().1.counters.admitted(), 1);
     drop(ledger);
-    assert!(!has_counting_process(&retired).unwrap());
+    assert!(!reader.has_counting_process().unwrap());
 }
 
 #[test]

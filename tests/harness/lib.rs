@@ -16,6 +16,7 @@ pub mod http;
 pub mod keys;
 pub mod ports;
 pub mod stack;
+pub mod upstream;
 pub mod wire;
 
 pub use http::{Answer, Connection, Failure};

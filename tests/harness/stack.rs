@@ -118,12 +118,21 @@ impl Stack {
     /// An edge on what could be another machine: its own state folder, ports, HAProxy and `suiftly agent`, and a copy of the
     /// control plane's keyring, as its operator brings it there.
     pub fn edge_of(control: &Self, name: &str) -> Self {
-        Self::edge_behind(control, control.api.number(), name)
+        Self::edge_with(control, name, &[])
+    }
+
+    /// The same with further settings in the environment.
+    pub fn edge_with(control: &Self, name: &str, settings: &[(&str, &str)]) -> Self {
+        Self::edge(control, control.api.number(), name, settings)
     }
 
     /// The same, where the control plane is reached through this port.
     pub fn edge_behind(control: &Self, port: u16, name: &str) -> Self {
-        let mut stack = Self::prepare(&[]);
+        Self::edge(control, port, name, &[])
+    }
+
+    fn edge(control: &Self, port: u16, name: &str, settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(settings);
         let token = control.json(&format!("admin edge add --name {name}"))["token"].clone();
         let token_file = stack.state().join("token");
         std::fs::write(&token_file, token.as_str().unwrap()).unwrap();

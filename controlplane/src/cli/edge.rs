@@ -4,7 +4,7 @@ use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply, edge_offered};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::edge::report::{EdgeReport, WorkerReport};
+use crate::edge::report::{EdgeReport, MeteringReport, WorkerReport};
 use crate::edge::runtime_socket::{MasterSocket, SocketError, unusable};
 use crate::edge::workers::parse_show_proc;
 use crate::edge::{LOCAL_EDGE, control_client};
@@ -108,9 +108,27 @@ fn edge_text(edge: &EdgeReport) -> String {
     for problem in &edge.key_problems {
         text.push_str(&format!("keyring: {problem}\n"));
     }
+    if let Some(metering) = &edge.metering {
+        text.push_str(&metering_text(metering));
+    }
     for worker in &edge.workers {
         text.push('\n');
         text.push_str(&worker_text(worker));
+    }
+    text
+}
+
+fn metering_text(metering: &MeteringReport) -> String {
+    let MeteringReport { generation, slots, taken, lag_seconds, lost, problems } = metering;
+    let mut text = lines(&[(
+        "metering",
+        format!("ledger {generation}, {taken} of {slots} slots, {lag_seconds} s behind"),
+    )]);
+    if *lost > 0 {
+        text.push_str(&format!("metering: {lost} requests were let through that nobody is billed for\n"));
+    }
+    for problem in problems {
+        text.push_str(&format!("metering: {problem}\n"));
     }
     text
 }
@@ -247,8 +265,14 @@ fn show(customer: CustomerId, config: &Config, clock: &Clock) -> Result<Reply, F
         }
         for (service, shown) in &worker.shown.services {
             text.push_str(&format!(
-                "  {service:8} {}, plan {}; admitted {}, refused {}, rejected {}\n",
-                shown.state, shown.plan, shown.admitted, shown.refused, shown.rejected
+                "  {service:8} {}, plan {}; admitted {}, burst {}, refused {}, rejected {}, unserved {}\n",
+                shown.state,
+                shown.plan,
+                shown.admitted,
+                shown.burst,
+                shown.refused,
+                shown.rejected,
+                shown.unserved
             ));
             let asked = if shown.allowlist { "only from" } else { "from everywhere; list, not asked:" };
             if shown.allowlist || !shown.allowed.is_empty() {

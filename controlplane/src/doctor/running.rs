@@ -76,6 +76,14 @@ fn worker(pid: u32, status: &Status) -> Finding {
             "a command panicked in it: reload HAProxy, and report it",
         );
     }
+    if let Some(problem) = status.ledger.as_ref().and_then(|ledger| ledger.problem.as_ref()) {
+        let seen = format!("{seen}; it counts in its memory only: {problem}");
+        return Finding::problem(
+            CHECK,
+            seen,
+            "see the usage ledger above; the agent reloads HAProxy when it is whole",
+        );
+    }
     if status.panics > 0 {
         let seen = format!("{seen}, {} panics", status.panics);
         return Finding::warning(

@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::db::stream::Position;
+use crate::edge::metering::Metering;
 use crate::edge::push::PushCounts;
 use crate::edge::report::{AgentReport, EdgeReport};
 use crate::edge::workers::Workers;
@@ -39,6 +40,8 @@ pub struct EdgeState {
     pub map_problems: Vec<String>,
     /// What is wrong with the keyring of this edge, or with bringing it into force.
     pub key_problems: Vec<String>,
+    /// How metering stands.
+    pub metering: Metering,
     /// Plans, policies, revocations and entries of allowlists in the mirror.
     pub plans: usize,
     /// See `plans`.
@@ -185,6 +188,17 @@ impl Board {
     /// What is known of the edge on this machine.
     pub fn state(&self) -> EdgeState {
         self.lock().state.clone()
+    }
+
+    /// How metering stands on this machine.
+    pub fn metering(&self) -> Metering {
+        self.lock().state.metering.clone()
+    }
+
+    /// Publishes how metering stands on this machine.
+    pub fn publish_metering(&self, metering: Metering) {
+        self.lock().state.metering = metering;
+        self.changed.notify_all();
     }
 
     /// The name of the edge on this machine; none where none runs.

@@ -47,6 +47,26 @@ pub struct EdgeReport {
     /// What is wrong with its keyring: keys of some groups may be refused there. It is no reason not to be in step.
     #[serde(default)]
     pub key_problems: Vec<String>,
+    /// How metering stands there; none from an agent that knows no ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metering: Option<MeteringReport>,
+}
+
+/// How metering stands at an edge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MeteringReport {
+    /// Which of its ledger files workers count in; 0: none.
+    pub generation: u64,
+    /// Slots of that file.
+    pub slots: u64,
+    /// How many of them are taken.
+    pub taken: u64,
+    /// For how long the oldest count has waited to be told, in seconds.
+    pub lag_seconds: i64,
+    /// Requests let through that nobody is billed for: no slot, or no ledger.
+    pub lost: u64,
+    /// What is wrong, for an operator. It is no reason not to be in step.
+    pub problems: Vec<String>,
 }
 
 /// One worker of HAProxy.
@@ -114,6 +134,14 @@ impl EdgeReport {
             map_problems: state.map_problems.clone(),
             heard_seconds_ago: 0,
             key_problems: state.key_problems.clone(),
+            metering: Some(MeteringReport {
+                generation: state.metering.generation,
+                slots: state.metering.slots as u64,
+                taken: state.metering.taken as u64,
+                lag_seconds: state.metering.lag_seconds(now_ms),
+                lost: state.metering.unplaced.saturating_add(state.metering.uncollected),
+                problems: state.metering.problems.clone(),
+            }),
         }
     }
 

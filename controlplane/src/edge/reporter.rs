@@ -74,6 +74,7 @@ struct News {
     last_error: Option<String>,
     map_problems: Vec<String>,
     key_problems: Vec<String>,
+    metering_problems: Vec<String>,
     key_groups: Vec<Vec<KeyGroupCheck>>,
     workers: Vec<u32>,
 }
@@ -88,6 +89,7 @@ impl News {
             last_error: state.last_error.clone(),
             map_problems: state.map_problems.clone(),
             key_problems: state.key_problems.clone(),
+            metering_problems: state.metering.problems.clone(),
             key_groups: state.statuses.values().map(|status| status.key_group_checks.clone()).collect(),
             workers: state.listed.all().collect(),
         }

@@ -6,6 +6,7 @@ use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::edge::board::{Board, EdgeState};
 use crate::http::State;
 use crate::http::bearer::token_of;
+use crate::http::metering_metrics;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::core::Collector;
@@ -107,6 +108,10 @@ fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     }
     register_workers(&registry, state)?;
     register_edges(&registry, board)?;
+    if board.local().is_some() {
+        metering_metrics::register_ledger(&registry, &state.metering, now_ms)?;
+    }
+    metering_metrics::register_edges(&registry, &board.edges())?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
@@ -139,6 +144,15 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     let admitted = counter("suiftly_worker_admitted_total", "Requests that the module admitted", &["pid"])?;
     let refused =
         counter("suiftly_worker_refused_total", "Requests that the module refused", &["pid", "reason"])?;
+    let burst =
+        counter("suiftly_worker_burst_total", "Of those: served above the guaranteed rate", &["pid"])?;
+    let rejected =
+        counter("suiftly_worker_rejected_total", "Of those: refused by HAProxy after all", &["pid"])?;
+    let unserved = counter(
+        "suiftly_worker_unserved_total",
+        "Of those: answered by HAProxy for want of a server's answer",
+        &["pid"],
+    )?;
     let panics = counter("suiftly_worker_panics_total", "Panics caught in the module", &["pid"])?;
     let sequence = gauge("suiftly_worker_sequence", "Last change in the worker's tables")?;
     let policies = gauge("suiftly_worker_policies", "Policies in the worker's table")?;
@@ -148,6 +162,9 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
     for (pid, status) in &state.statuses {
         let pid = pid.to_string();
         admitted.with_label_values(&[&pid]).inc_by(status.admitted);
+        burst.with_label_values(&[&pid]).inc_by(status.burst);
+        rejected.with_label_values(&[&pid]).inc_by(status.rejected);
+        unserved.with_label_values(&[&pid]).inc_by(status.unserved);
         panics.with_label_values(&[&pid]).inc_by(status.panics);
         sequence.with_label_values(&[&pid]).set(as_i64(status.sequence));
         policies.with_label_values(&[&pid]).set(as_i64(status.policies.count));
@@ -159,7 +176,7 @@ fn register_workers(registry: &Registry, state: &EdgeState) -> Result<(), promet
             refused.with_label_values(&[&pid, reason]).inc_by(*count);
         }
     }
-    for counter in [admitted, refused, panics] {
+    for counter in [admitted, burst, rejected, unserved, refused, panics] {
         register(registry, counter)?;
     }
     for gauge in [sequence, policies, revocations, allowlists] {
