@@ -32,6 +32,7 @@ pub mod roster;
 pub mod runtime_socket;
 pub mod scanner;
 pub mod source;
+pub mod usage_counts;
 pub mod watcher;
 pub mod workers;
 

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::db::stream::Position;
 use crate::edge::push::PushCounts;
 use crate::edge::report::{AgentReport, EdgeReport};
+use crate::edge::usage_counts::UsageCounts;
 use crate::edge::workers::Workers;
 use edgeformat::StreamId;
 use edgeformat::status::Status;
@@ -93,6 +94,7 @@ pub struct Board {
     clock: Clock,
     stopping: Arc<AtomicBool>,
     polls_end: AtomicBool,
+    usage: UsageCounts,
     /// The name of the edge on this machine; none where none runs.
     local: Option<String>,
 }
@@ -178,6 +180,7 @@ impl Board {
             clock,
             stopping: Arc::default(),
             polls_end: AtomicBool::new(false),
+            usage: UsageCounts::default(),
             local,
         }
     }
@@ -185,6 +188,11 @@ impl Board {
     /// What is known of the edge on this machine.
     pub fn state(&self) -> EdgeState {
         self.lock().state.clone()
+    }
+
+    /// What was taken of the edges' ledgers.
+    pub const fn usage(&self) -> &UsageCounts {
+        &self.usage
     }
 
     /// The name of the edge on this machine; none where none runs.
