@@ -17,6 +17,7 @@ use crate::edge::{
 };
 use crate::http;
 use crate::http::tls::CertificateError;
+use crate::jobs;
 use crate::keyring::{self, KeyringFileError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -144,6 +145,7 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     roster::start(config.database.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     if agent.is_some() {
         let sink = own_reports_into(config.database.clone(), config.edge.id.clone(), clock.clone());
+        let clock = clock.clone();
         reporter::start(Arc::clone(&board), clock, OWN_REPORT_GAP, sink).map_err(ServeError::Thread)?;
     }
     if let Some(meter) = meter {
@@ -153,6 +155,8 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
         metering::start(meter, master_socket, Arc::clone(&board), clock.clone(), sink)
             .map_err(ServeError::Thread)?;
     }
+    let jobs = jobs::start(config.database.clone(), clock, jobs::all(&config.usage), board.stopping_flag())
+        .map_err(ServeError::Thread)?;
     let agent = agent.map(spawn).transpose()?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -166,6 +170,7 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     );
     drop(keyring);
     let ended = run_until_stopped(server, address, &board, agent.as_ref());
+    drop(jobs);
     drop(control_socket);
     drop(watcher);
     ended

@@ -10,6 +10,8 @@ pub mod admin_key;
 pub mod admin_key_life;
 pub mod admin_service;
 pub mod admin_token;
+pub mod admin_usage;
+pub mod admin_usage_set_aside;
 pub mod agent;
 pub mod backup;
 pub mod confirm;
@@ -118,6 +120,17 @@ enum Admin {
     /// Edges on other machines, and their tokens
     #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
     Edge(admin_edge::EdgeCommand),
+    /// What a customer has used
+    #[command(
+        after_help = "Examples:\n  suiftly admin usage --customer 305419896 --service seal --since 24h\n  \
+            suiftly admin usage --customer 305419896 --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z\n\n\
+            Usage is kept by the minute for two days, by the hour for 90, then by the day: a minute, hour or day counts whole if \
+            any of it lies in the time that was asked for."
+    )]
+    Usage(admin_usage::UsageArguments),
+    /// Usage that edges have reported and that is not plausible: list it, accept it, discard it
+    #[command(subcommand, after_help = "Example:\n  suiftly admin usage-set-aside list")]
+    UsageSetAside(admin_usage_set_aside::SetAsideCommand),
 }
 
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
@@ -160,6 +173,8 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
+        Command::Admin(Admin::Usage(arguments)) => admin_usage::run(&arguments, config, &clock),
+        Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
         Command::Backup(arguments) => backup::backup(&arguments, config, &clock),

@@ -4,8 +4,10 @@
 //! else in the program depends on the environment.
 
 mod database;
+mod usage;
 
 pub use database::{DatabaseConfig, PostgresUrl};
+pub use usage::UsageConfig;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,6 +39,8 @@ pub struct Config {
     pub keyring: KeyringConfig,
     /// The database.
     pub database: DatabaseConfig,
+    /// How long usage is kept.
+    pub usage: UsageConfig,
 }
 
 /// Where a running stack writes.
@@ -113,7 +117,8 @@ impl Config {
         };
         let database = DatabaseConfig::from_url(text(variables, "DATABASE_URL"), &state.folder)
             .map_err(|reason| ConfigError { variable: "DATABASE_URL", reason })?;
-        Ok(Self { state, api, edge, keyring, database })
+        let usage = UsageConfig::from_variables(variables)?;
+        Ok(Self { state, api, edge, keyring, database, usage })
     }
 }
 

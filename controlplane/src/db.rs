@@ -1,8 +1,9 @@
 //! The database. Only this folder names Diesel.
 //!
 //! SQLite or PostgreSQL, decided by `DATABASE_URL` when the connection is opened. One schema and one set of
-//! queries for both, which keep to what both can do (no upsert; many rows at once only by [`many_rows`]) and the columns
-//! to `Text`, `BigInt` and `Integer`; the few steps that differ match on the connection's variant.
+//! queries for both, which keep to what both can do (no upsert by Diesel, and many rows at once only by [`many_rows`]; usage,
+//! which is many rows and upserts only, is SQL text over [`given_rows`], the same for both) and the columns to `Text`, `BigInt`
+//! and `Integer`; the few steps that differ match on the connection's variant.
 //!
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
 //! a file, with its row type and its queries; rules live in [`crate::domain`].
@@ -15,7 +16,10 @@ pub mod customer_lock;
 pub mod customers;
 pub mod derivation_counters;
 pub mod edges;
+mod given_rows;
 pub mod key_groups;
+pub mod leases;
+pub mod ledgers;
 pub mod many_rows;
 mod migrate;
 pub mod operator_tokens;
@@ -31,6 +35,10 @@ pub mod stream;
 mod tests;
 pub mod tiers;
 mod transaction;
+pub mod usage_cursors;
+pub mod usage_records;
+pub mod usage_roll_up;
+pub mod usage_set_aside;
 pub mod whole_tables;
 mod write_tx;
 

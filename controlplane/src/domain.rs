@@ -6,12 +6,14 @@ pub mod edges;
 pub mod key_groups;
 pub mod key_life;
 pub mod keys;
+pub mod leases;
 pub mod offered;
 pub mod operator_tokens;
 pub mod policy;
 pub mod revocations;
 pub mod services;
 pub mod token;
+pub mod usage;
 mod wallet;
 mod words;
 

@@ -35,6 +35,7 @@ pub mod roster;
 pub mod runtime_socket;
 pub mod scanner;
 pub mod source;
+pub mod usage_counts;
 pub mod usage_sink;
 pub mod watcher;
 pub mod workers;

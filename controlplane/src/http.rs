@@ -2,10 +2,12 @@
 
 pub mod bearer;
 pub mod edge_api;
+pub mod edge_usage;
 pub mod health;
 mod metering_metrics;
 pub mod metrics;
 pub mod operator;
+mod places;
 pub mod router;
 pub mod tls;
 
@@ -15,9 +17,9 @@ use crate::edge::board::Board;
 use actix_web::dev::Server;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
-use std::collections::HashMap;
+use places::Places;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -46,14 +48,17 @@ pub struct State {
     /// How many more may offer what they know.
     pub offers: Arc<Semaphore>,
     /// How many polls each edge has open.
-    pub polls: Arc<Mutex<HashMap<String, u32>>>,
+    pub polls: Places,
+    /// How many readings of its ledgers each edge tells at once.
+    pub readings: Places,
 }
 
 impl State {
     /// A state of a server that has just begun.
     pub fn new(board: Arc<Board>, clock: Clock, database: Option<DatabaseConfig>) -> Self {
         let places = || Arc::new(Semaphore::new(SNAPSHOTS_MAX));
-        Self { board, clock, database, snapshots: places(), offers: places(), polls: Arc::default() }
+        let (polls, readings) = (Places::default(), Places::default());
+        Self { board, clock, database, snapshots: places(), offers: places(), polls, readings }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod domain;
 pub mod edge;
 pub mod http;
+pub mod jobs;
 pub mod keyring;
 pub mod problem;
 pub mod random;

@@ -22,6 +22,8 @@ pub enum Problem {
     BadQuery,
     /// A report is not what an agent sends.
     BadReport,
+    /// The ledger was reported by another edge before.
+    NotYourLedger,
     /// Too many ask for the same at once.
     Busy,
     /// The body is too long.
@@ -61,6 +63,9 @@ impl Problem {
             Self::BadQuery => (StatusCode::BAD_REQUEST, "bad_query", "A query parameter is not in its range"),
             Self::BadReport => {
                 (StatusCode::BAD_REQUEST, "bad_report", "The report is not what an agent sends")
+            }
+            Self::NotYourLedger => {
+                (StatusCode::FORBIDDEN, "not_your_ledger", "The ledger belongs to another edge")
             }
             Self::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many ask for this at once; ask again")

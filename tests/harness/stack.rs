@@ -145,8 +145,9 @@ impl Stack {
             ["agent", "--control-plane", &url, "--token-file", &token_file].map(str::to_owned).into();
         stack.start_child("upstream");
         stack.start_child("serve");
-        let journal = stack.state().join("maps/changes.journal");
-        wait_for("the first snapshot", Duration::from_secs(10), || journal.exists().then_some(()));
+        // The last of the files that it makes.
+        let last = stack.state().join("maps/local-revocations.map");
+        wait_for("the first snapshot", Duration::from_secs(10), || last.exists().then_some(()));
         stack.start_child("haproxy");
         stack.wait_until_ready();
         stack

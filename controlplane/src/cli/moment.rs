@@ -32,6 +32,20 @@ pub fn moment_s(text: &str, clock: &Clock) -> Result<u64, String> {
     })
 }
 
+/// A second, unix: a time in UTC, or a duration before now.
+///
+/// # Errors
+/// What would be right.
+pub fn past_s(text: &str, clock: &Clock) -> Result<u64, String> {
+    let now_s = u64::try_from(clock.now_ms() / 1_000).unwrap_or(0);
+    if let Ok(duration) = duration_s(text) {
+        return Ok(now_s.saturating_sub(duration));
+    }
+    rfc3339_from(text).and_then(|unix_ms| u64::try_from(unix_ms / 1_000).ok()).ok_or_else(|| {
+        format!("`{text}` is no time; write one such as 2026-12-31T00:00:00Z, or 24h for a day ago")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +57,7 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(duration_s(text), Ok(seconds));
             assert_eq!(moment_s(text, &clock), Ok(1_795_251_900 + seconds));
+            assert_eq!(past_s(text, &clock), Ok(1_795_251_900 - seconds));
         }
         assert_eq!(moment_s("2026-11-21T09:05:00Z", &clock), Ok(1_795_251_900));
         for text in [
@@ -58,6 +73,7 @@ mod tests {
             "1969-12-31T00:00:00Z",
         ] {
             assert!(duration_s(text).is_err() && moment_s(text, &clock).is_err(), "{text}");
+            assert!(past_s(text, &clock).is_err(), "{text}");
         }
     }
 }

@@ -10,7 +10,8 @@ use diesel::{Connection as _, ConnectionError, PgConnection, QueryResult};
 /// (suspended, its machine gone) would hold up every writer: the server ends its session after a minute.
 /// A server that is set to forget the last commits in a crash is told otherwise: a revocation that was
 /// confirmed is still there after the power has failed. Stronger settings (`remote_apply`) are left alone.
-const SESSION: &str = "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; \
+/// Our statements take milliseconds; to compile one first (`jit`) takes longer than it.
+const SESSION: &str = "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off; \
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');";
 
 /// Opens a connection.

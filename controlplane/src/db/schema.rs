@@ -136,3 +136,78 @@ diesel::table! {
         report -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    ledgers (ledger_id) {
+        ledger_id -> BigInt,
+        edge -> Text,
+        generation -> BigInt,
+        created_at_ms -> BigInt,
+        counts_from_ms -> BigInt,
+        first_heard_at_ms -> BigInt,
+        heard_at_ms -> BigInt,
+        closed_at_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    usage_cursors (ledger_id, customer_id, service) {
+        ledger_id -> BigInt,
+        customer_id -> BigInt,
+        service -> Text,
+        counters -> Text,
+        heard_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_records (customer_id, service, window_start_s, window_length_s) {
+        customer_id -> BigInt,
+        service -> Text,
+        window_start_s -> BigInt,
+        window_length_s -> BigInt,
+        admitted -> BigInt,
+        burst -> BigInt,
+        rejected -> BigInt,
+        refused -> BigInt,
+        unserved_guaranteed -> BigInt,
+        unserved_burst -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_reasons (customer_id, service, window_start_s, window_length_s, reason) {
+        customer_id -> BigInt,
+        service -> Text,
+        window_start_s -> BigInt,
+        window_length_s -> BigInt,
+        reason -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_set_aside (id) {
+        id -> BigInt,
+        edge -> Text,
+        ledger_id -> BigInt,
+        customer_id -> BigInt,
+        service -> Text,
+        window_start_s -> BigInt,
+        counters -> Text,
+        why -> Text,
+        created_at_ms -> BigInt,
+        decided_at_ms -> Nullable<BigInt>,
+        decision -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    leases (name) {
+        name -> Text,
+        holder -> Text,
+        until_ms -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(ledgers, usage_cursors);

@@ -183,6 +183,72 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
             }
         ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
+        round_trip!(
+            c,
+            ledgers {
+                ledger_id: i64::MIN,
+                edge: "fra1",
+                generation: BIG,
+                created_at_ms: BIG,
+                counts_from_ms: BIG,
+                first_heard_at_ms: BIG,
+                heard_at_ms: BIG,
+                closed_at_ms: Some(BIG)
+            }
+        ),
+        round_trip!(
+            c,
+            usage_cursors {
+                ledger_id: i64::MIN,
+                customer_id: customer,
+                service: "graphql",
+                counters: "9".repeat(400).as_str(),
+                heard_at_ms: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            usage_records {
+                customer_id: customer,
+                service: "graphql",
+                window_start_s: 86_400_i64 * 1_000_000_000,
+                window_length_s: 86_400_i64,
+                admitted: BIG,
+                burst: BIG,
+                rejected: BIG,
+                refused: BIG,
+                unserved_guaranteed: BIG,
+                unserved_burst: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            usage_reasons {
+                customer_id: customer,
+                service: "graphql",
+                window_start_s: BIG,
+                window_length_s: 60_i64,
+                reason: "suspended_spending_limit",
+                count: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            usage_set_aside {
+                id: BIG,
+                edge: "fra1",
+                ledger_id: i64::MIN,
+                customer_id: customer,
+                service: "graphql",
+                window_start_s: BIG,
+                counters: "5,0,3",
+                why: "unknown_customer",
+                created_at_ms: BIG,
+                decided_at_ms: Some(BIG),
+                decision: Some("discarded".to_owned())
+            }
+        ),
+        round_trip!(c, leases { name: "jobs", holder: "0123456789abcdef", until_ms: BIG }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
 }

@@ -58,6 +58,22 @@ pub const TABLES: &[Table] = tables! {
         key_group, check_value, state, added_at_ms, confirmed_at_ms, retired_at_ms, removed_at_ms,
     }
     change_log [sequence] { sequence, change, created_at_ms }
+    ledgers [ledger_id] {
+        ledger_id, edge, generation, created_at_ms, counts_from_ms, first_heard_at_ms, heard_at_ms, closed_at_ms,
+    }
+    usage_cursors [ledger_id, customer_id, service] { ledger_id, customer_id, service, counters, heard_at_ms }
+    usage_records [customer_id, service, window_start_s, window_length_s] {
+        customer_id, service, window_start_s, window_length_s, admitted, burst, rejected, refused,
+        unserved_guaranteed, unserved_burst,
+    }
+    usage_reasons [customer_id, service, window_start_s, window_length_s, reason] {
+        customer_id, service, window_start_s, window_length_s, reason, count,
+    }
+    usage_set_aside [id] {
+        id, edge, ledger_id, customer_id, service, window_start_s, counters, why, created_at_ms, decided_at_ms,
+        decision,
+    }
+    leases [name] { name, holder, until_ms }
 };
 
 /// The last migration that was run: which tables and columns there are.

@@ -8,6 +8,7 @@ use crate::db::stream::Position;
 use crate::edge::metering::Metering;
 use crate::edge::push::PushCounts;
 use crate::edge::report::{AgentReport, EdgeReport};
+use crate::edge::usage_counts::UsageCounts;
 use crate::edge::workers::Workers;
 use edgeformat::StreamId;
 use edgeformat::status::Status;
@@ -96,6 +97,7 @@ pub struct Board {
     clock: Clock,
     stopping: Arc<AtomicBool>,
     polls_end: AtomicBool,
+    usage: UsageCounts,
     /// The name of the edge on this machine; none where none runs.
     local: Option<String>,
 }
@@ -181,6 +183,7 @@ impl Board {
             clock,
             stopping: Arc::default(),
             polls_end: AtomicBool::new(false),
+            usage: UsageCounts::default(),
             local,
         }
     }
@@ -199,6 +202,11 @@ impl Board {
     pub fn publish_metering(&self, metering: Metering) {
         self.lock().state.metering = metering;
         self.changed.notify_all();
+    }
+
+    /// What was taken of the edges' ledgers.
+    pub const fn usage(&self) -> &UsageCounts {
+        &self.usage
     }
 
     /// The name of the edge on this machine; none where none runs.

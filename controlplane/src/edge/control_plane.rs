@@ -7,6 +7,7 @@ use crate::db::stream::Position;
 use crate::domain::edges::EdgeToken;
 use crate::edge::report::AgentReport;
 use edgeformat::Revocation;
+use edgeformat::ledger::LedgerReading;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
 /// How long a snapshot of millions may travel.
 const BODY_LIMIT: Duration = Duration::from_secs(300);
+/// How long a reading may take: the control plane answers when it is in its database.
+const USAGE_LIMIT: Duration = Duration::from_secs(60);
 /// The most of a refusal's text that is read, in bytes.
 const REFUSAL_LEN_MAX: u64 = 4_096;
 const CA_FILE_LEN_MAX: u64 = 1 << 20;
@@ -70,6 +73,13 @@ pub enum AskError {
     /// What it sent is of no use.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+}
+
+impl AskError {
+    /// Whether the same will be refused whenever it is asked again: it is for another edge to tell.
+    pub const fn is_for_ever(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. })
+    }
 }
 
 /// A connection to the control plane, kept open between questions.
@@ -150,6 +160,25 @@ impl ControlPlane {
 }
 
 impl ControlPlane {
+    /// Tells what was counted. Whatever the error, it can be told again: what was taken is not taken twice.
+    ///
+    /// # Errors
+    /// [`AskError`]; where [`AskError::is_for_ever`], the ledger belongs to another edge.
+    pub fn usage(&self, reading: &LedgerReading) -> Result<(), AskError> {
+        let text =
+            serde_json::to_string(reading).map_err(|error| AskError::Unreachable(error.to_string()))?;
+        let request = self
+            .agent
+            .post(format!("{}/api/v1/edge/usage", self.url))
+            .config()
+            .timeout_send_body(Some(USAGE_LIMIT))
+            .timeout_recv_response(Some(USAGE_LIMIT))
+            .build()
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .content_type("application/json");
+        checked(request.send(text)).map(drop)
+    }
+
     /// Offers the revocations that an edge knows which stands at `theirs`; the control plane keeps those that it has
     /// forgotten.
     ///

@@ -18,9 +18,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::{CheckValue, Group};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -98,7 +97,7 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
             Look::Changes(edge, known, changes, key_groups) => {
                 // Each holds a connection to the database while it waits.
                 if place.is_none() {
-                    place = Place::take(&state, &edge.edge);
+                    place = state.polls.take(&edge.edge, POLLS_MAX);
                 }
                 if place.is_none() {
                     return Problem::Busy.response();
@@ -113,33 +112,6 @@ pub async fn changes(request: HttpRequest, state: web::Data<State>) -> HttpRespo
         let until = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
         // Whoever was woken and whoever was not do the same: look again.
         let _ = tokio::time::timeout_at(until, wakes.changed()).await;
-    }
-}
-
-/// One of the few polls that an edge may have open; given back when it ends, however it ends.
-struct Place {
-    polls: Arc<Mutex<HashMap<String, u32>>>,
-    edge: String,
-}
-
-impl Place {
-    fn take(state: &State, edge: &str) -> Option<Self> {
-        let mut polls = state.polls.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = polls.entry(edge.to_owned()).or_default();
-        if *open >= POLLS_MAX {
-            return None;
-        }
-        *open += 1;
-        Some(Self { polls: Arc::clone(&state.polls), edge: edge.to_owned() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut polls = self.polls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = polls.get_mut(&self.edge) {
-            *open = open.saturating_sub(1);
-        }
     }
 }
 
@@ -270,7 +242,11 @@ pub async fn report(request: HttpRequest, mut body: web::Payload, state: web::Da
 }
 
 /// A whole body of bounded length, within a time: who has vanished says nothing, and would hold a place for ever.
-async fn read_body(body: &mut web::Payload, len_max: usize, limit: Duration) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read_body(
+    body: &mut web::Payload,
+    len_max: usize,
+    limit: Duration,
+) -> Result<Vec<u8>, Problem> {
     let read = async {
         let mut text = Vec::new();
         while let Some(chunk) = body.next().await {
@@ -356,7 +332,7 @@ pub async fn offered(request: HttpRequest, mut body: web::Payload, state: web::D
     }
 }
 
-fn failed(error: &DbError) -> HttpResponse {
+pub(super) fn failed(error: &DbError) -> HttpResponse {
     tracing::error!(error = chain_of(error), "an edge could not be answered");
     Problem::Internal.response()
 }

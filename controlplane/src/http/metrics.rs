@@ -112,6 +112,7 @@ fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
         metering_metrics::register_ledger(&registry, &state.metering, now_ms)?;
     }
     metering_metrics::register_edges(&registry, &board.edges())?;
+    register_usage(&registry, board, now_ms)?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
@@ -135,6 +136,28 @@ fn register_edges(registry: &Registry, board: &Board) -> Result<(), prometheus::
         heard.with_label_values(&label).set(edge.heard_seconds_ago);
     }
     [in_step, sequence, behind, heard].into_iter().try_for_each(|gauge| register(registry, gauge))
+}
+
+/// What was taken of the edges' ledgers, by this process.
+fn register_usage(registry: &Registry, board: &Board, now_ms: i64) -> Result<(), prometheus::Error> {
+    let numbers = board.usage().numbers();
+    for (name, help, value) in [
+        ("suiftly_usage_readings_total", "Readings of ledgers that were taken", numbers.readings),
+        ("suiftly_usage_slots_total", "Slots in them that had something new", numbers.slots),
+        ("suiftly_usage_set_aside_total", "Slots that were not plausible and set aside", numbers.set_aside),
+        ("suiftly_usage_refused_total", "Readings of a ledger of another edge", numbers.refused),
+        ("suiftly_usage_failed_total", "Readings that could not be taken", numbers.failed),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        register(registry, counter)?;
+    }
+    let help = "Seconds since a reading of an edge was taken: the lag of collection";
+    let heard = IntGaugeVec::new(Opts::new("suiftly_usage_heard_seconds", help), &["edge"])?;
+    for (edge, heard_ms) in &numbers.heard_ms {
+        heard.with_label_values(&[edge]).set((now_ms - heard_ms).max(0) / MS_PER_S);
+    }
+    register(registry, heard)
 }
 
 /// What each worker says of itself. Counts begin with the worker, so they carry its pid: a reload begins new series.
@@ -203,7 +226,7 @@ mod tests {
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
         let text = String::from_utf8(render(&board, 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 19, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 24, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 

@@ -1,0 +1,159 @@
+//! What was taken of each slot of each ledger. Steps by the slots that are asked for, never by those that exist.
+
+use crate::db::given_rows::{Column, GivenRows};
+use crate::db::schema::{ledgers, usage_cursors, usage_cursors::dsl};
+use crate::db::{DbError, ReadTx, WriteTx, column_of};
+use diesel::prelude::*;
+use diesel::{QueryableByName, sql_types};
+use edgeformat::PolicyKey;
+use edgeformat::ledger::{Counters, LedgerId, SlotReading};
+
+/// What is known of a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Known {
+    /// What was taken of it, and when it was heard, unix milliseconds; none where it never was.
+    pub taken: Option<(Counters, i64)>,
+    /// Whether its customer exists.
+    pub has_customer: bool,
+}
+
+#[derive(QueryableByName)]
+struct KnownColumns {
+    #[diesel(sql_type = sql_types::BigInt)]
+    place: i64,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    counters: Option<String>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
+    heard_at_ms: Option<i64>,
+    #[diesel(sql_type = sql_types::BigInt)]
+    customers: i64,
+}
+
+/// What is known of each of these slots, in their order.
+pub fn known(
+    tx: &mut ReadTx<'_>,
+    ledger: LedgerId,
+    slots: impl Iterator<Item = PolicyKey>,
+) -> Result<Vec<Known>, DbError> {
+    let (customers, services): (Vec<i64>, Vec<String>) = slots.map(columns_of).unzip();
+    let count = customers.len();
+    let places = (0..).take(count).collect();
+    let given = GivenRows::new(vec![
+        ("place", Column::Integers(places)),
+        ("customer_id", Column::Integers(customers)),
+        ("service", Column::Texts(services)),
+    ]);
+    // Subqueries and no joins: PostgreSQL would read all of a table for some thousand rows of it.
+    let of_slot = format!(
+        "FROM usage_cursors c WHERE c.ledger_id = {} AND c.customer_id = given.customer_id AND c.service = given.service",
+        column_of(ledger.get())
+    );
+    let query = format!(
+        "SELECT given.place, (SELECT c.counters {of_slot}) AS counters, (SELECT c.heard_at_ms {of_slot}) AS heard_at_ms, \
+         (SELECT count(*) FROM customers k WHERE k.customer_id = given.customer_id) AS customers FROM given"
+    );
+    let found: Vec<KnownColumns> = given.load(tx.connection(), &query)?;
+    let mut known = vec![Known::default(); count];
+    for row in found {
+        let taken = match (row.counters, row.heard_at_ms) {
+            (Some(text), Some(heard_at_ms)) => Some((counters_of("usage_cursors", &text)?, heard_at_ms)),
+            _ => None,
+        };
+        if let Some(place) = usize::try_from(row.place).ok().and_then(|place| known.get_mut(place)) {
+            *place = Known { taken, has_customer: row.customers > 0 };
+        }
+    }
+    Ok(known)
+}
+
+/// Notes what was taken of these slots; each stands here once.
+pub fn store(
+    tx: &mut WriteTx<'_>,
+    ledger: LedgerId,
+    slots: &[SlotReading],
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let (customers, services): (Vec<i64>, Vec<String>) =
+        slots.iter().map(|slot| columns_of(slot.key)).unzip();
+    let counters = slots.iter().map(|slot| text_of(&slot.counters)).collect();
+    let given = GivenRows::new(vec![
+        ("customer_id", Column::Integers(customers)),
+        ("service", Column::Texts(services)),
+        ("counters", Column::Texts(counters)),
+    ]);
+    let statement = format!(
+        "INSERT INTO usage_cursors (ledger_id, customer_id, service, counters, heard_at_ms) \
+         SELECT {}, customer_id, service, counters, {now_ms} FROM given WHERE true \
+         ON CONFLICT (ledger_id, customer_id, service) \
+         DO UPDATE SET counters = excluded.counters, heard_at_ms = excluded.heard_at_ms",
+        column_of(ledger.get())
+    );
+    given.execute(tx.connection(), &statement)?;
+    Ok(())
+}
+
+/// Forgets cursors of a closed ledger, at most `limit` and a few; answers how many. 0: no closed ledger has any.
+pub fn forget_closed(tx: &mut WriteTx<'_>, limit: u32) -> Result<u64, DbError> {
+    let of_ledger = usage_cursors::table.filter(dsl::ledger_id.eq(ledgers::ledger_id));
+    let closed: Option<i64> = ledgers::table
+        .filter(ledgers::closed_at_ms.is_not_null())
+        .filter(diesel::dsl::exists(of_ledger))
+        .select(ledgers::ledger_id)
+        .first(tx.connection())
+        .optional()?;
+    let Some(ledger) = closed else { return Ok(0) };
+    let of_ledger = dsl::usage_cursors.filter(dsl::ledger_id.eq(ledger));
+    let boundary: Option<i64> = of_ledger
+        .order((dsl::customer_id, dsl::service))
+        .offset(i64::from(limit))
+        .select(dsl::customer_id)
+        .first(tx.connection())
+        .optional()?;
+    let until = boundary.unwrap_or(i64::MAX);
+    let old = dsl::usage_cursors.filter(dsl::ledger_id.eq(ledger)).filter(dsl::customer_id.le(until));
+    Ok(diesel::delete(old).execute(tx.connection())? as u64)
+}
+
+fn columns_of(key: PolicyKey) -> (i64, String) {
+    (i64::from(key.customer.get()), key.service.name().to_owned())
+}
+
+/// Counters as a column holds them: with commas, without the zeros at the end.
+pub(in crate::db) fn text_of(counters: &Counters) -> String {
+    let used = counters.0.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+    counters.0.iter().take(used).map(u64::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The counters in a column.
+pub(in crate::db) fn counters_of(table: &'static str, text: &str) -> Result<Counters, DbError> {
+    let mut counters = Counters::default();
+    let mut words = text.split(',').filter(|word| !word.is_empty());
+    for (place, word) in counters.0.iter_mut().zip(&mut words) {
+        *place = word.parse().map_err(|_| DbError::unexpected(table, format!("counters are `{text}`")))?;
+    }
+    match words.next() {
+        None => Ok(counters),
+        Some(_) => Err(DbError::unexpected(table, format!("counters are `{text}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn counters_read_back_as_they_were_written() {
+        for (text, places) in
+            [("", vec![]), ("5,0,3", vec![5, 0, 3]), ("0,18446744073709551615", vec![0, u64::MAX])]
+        {
+            let mut counters = Counters::default();
+            counters.0[..places.len()].copy_from_slice(&places);
+            assert_eq!(text_of(&counters), text);
+            assert_eq!(counters_of("t", text).unwrap(), counters);
+        }
+        for text in ["x", "1,-1", "1,,x", &"1,".repeat(17)] {
+            assert!(counters_of("t", text).is_err(), "{text}");
+        }
+    }
+}
