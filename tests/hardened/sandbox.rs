@@ -51,6 +51,13 @@ fn it_serves_revokes_reloads_and_comes_back_after_a_kill() {
     assert_eq!((installation.status_with(&good), installation.status_with(&revoked)), (200, 401));
     let third = installation.key(3);
     assert_eq!(installation.status_with(&third), 200, "the control plane reaches the new worker");
+
+    // The first customer's three: three workers have counted them in one file, as nobody in an empty folder.
+    let customer = installation.admin(&format!("customer create --wallet 0x{:064x}", 1))["customer_id"].clone();
+    wait_for("what was used", LIMIT, || {
+        let usage = installation.admin(&format!("usage --customer {customer}"));
+        (usage["guaranteed"] == 3).then_some(())
+    });
 }
 
 #[test]
@@ -77,12 +84,13 @@ fn the_worker_is_nobody_in_an_empty_folder_and_the_files_belong_to_whom_they_sho
     let owner = of("").1;
     assert_eq!(of("keyring.toml"), (0o600, owner, owner));
     assert_eq!(of("suiftly.db").0 & 0o077, 0);
+    assert_eq!(of("ledger"), (0o660, owner, owner));
     assert_eq!(of("haproxy-master.sock"), (0o660, 0, owner));
     assert_eq!((of("haproxy.sock").0, of("haproxy.sock").1), (0o600, 0));
     for map in ["policies", "revocations", "plans", "services", "errors"] {
         assert_eq!(of(&format!("maps/{map}.map")), (0o640, owner, haproxy_group()), "{map}");
     }
-    for file in ["keyring.toml", "suiftly.db", "haproxy-master.sock", "maps/policies.map"] {
+    for file in ["keyring.toml", "suiftly.db", "ledger", "haproxy-master.sock", "maps/policies.map"] {
         let readable = Command::new("setpriv")
             .args(["--reuid", &user, "--regid", &haproxy_group().to_string(), "--clear-groups", "test", "-r"])
             .arg(installation.state().join(file))

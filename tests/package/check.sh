@@ -139,6 +139,8 @@ took_ms=$(($(date +%s%3N) - start_ms))
 printf '          served again %s ms after the kill\n' $took_ms
 expect "… within 1.5 s" yes "$([ $took_ms -le 1500 ] && echo yes || echo "$took_ms ms")"
 expect "… the revoked key is still refused" 401 "$(status "$second")"
+used() { [ "$(admin usage --customer "$customer" | field guaranteed)" -ge 6 ]; }
+expect "what was used is collected: the ledger is the workers' to write" yes "$(within 10 used)"
 expect "… and the control plane is in step with it" yes "$(within 5 in_step)"
 
 echo "--- upgrade"
