@@ -11,6 +11,7 @@ use crate::edge::control_plane::{ConnectionError, ControlPlane};
 use crate::edge::control_socket::{Answerer, ControlSocket, ControlSocketError, StateLock};
 use crate::edge::mirror::Mirror;
 use crate::edge::report::AgentReport;
+use crate::edge::requests;
 use crate::edge::source::{DatabaseSource, SourceError};
 use crate::edge::{files_back, follower, offer_back, reporter, roster, scanner, watcher};
 use crate::http;
@@ -129,7 +130,13 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     let answerer = Answerer { board: Arc::clone(&board), database: Some(config.database.clone()) };
     let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
     let state = http::State::new(Arc::clone(&board), clock.clone(), Some(config.database.clone()));
+    let request_counts = Arc::clone(&state.requests);
     let (server, address) = bind(config, state)?;
+    if serving == Serving::WithEdge {
+        let sink = requests::into_database(config.database.clone(), config.edge.id.clone());
+        requests::start(&config.request_log, clock.clone(), request_counts, board.stopping_flag(), sink)
+            .map_err(ServeError::Thread)?;
+    }
     if let DatabaseConfig::Postgres(url) = &config.database {
         let woken = Arc::clone(&board);
         listener::start(url.clone(), board.stopping_flag(), move || woken.wake())
@@ -194,7 +201,11 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
     let answerer = Answerer { board: Arc::clone(&board), database: None };
     let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
     let state = http::State::new(Arc::clone(&board), clock.clone(), None);
+    let request_counts = Arc::clone(&state.requests);
     let (server, address) = bind(config, state)?;
+    let sink = requests::into_control_plane(Arc::clone(&control_plane));
+    requests::start(&config.request_log, clock.clone(), request_counts, board.stopping_flag(), sink)
+        .map_err(ServeError::Thread)?;
     let scans = scanner::start_on_files(maps.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let sink =
         Box::new(move |report: &AgentReport| control_plane.report(report).map_err(|error| chain_of(&error)));

@@ -4,8 +4,10 @@
 //! else in the program depends on the environment.
 
 mod database;
+mod request_log;
 
 pub use database::{DatabaseConfig, PostgresUrl};
+pub use request_log::{RequestLogConfig, RequestLogTarget};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,6 +39,8 @@ pub struct Config {
     pub keyring: KeyringConfig,
     /// The database.
     pub database: DatabaseConfig,
+    /// What becomes of HAProxy's log lines.
+    pub request_log: RequestLogConfig,
 }
 
 /// Where a running stack writes.
@@ -113,7 +117,8 @@ impl Config {
         };
         let database = DatabaseConfig::from_url(text(variables, "DATABASE_URL"), &state.folder)
             .map_err(|reason| ConfigError { variable: "DATABASE_URL", reason })?;
-        Ok(Self { state, api, edge, keyring, database })
+        let request_log = RequestLogConfig::from_variables(variables, api.port)?;
+        Ok(Self { state, api, edge, keyring, database, request_log })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The database. Only this folder names Diesel.
 //!
 //! SQLite or PostgreSQL, decided by `DATABASE_URL` when the connection is opened. One schema and one set of
-//! queries for both, which keep to what both can do (no upsert; many rows at once only by [`many_rows`]) and the columns
+//! queries for both, which keep to what both can do (many rows at once, and rows that may be there already, only by [`many_rows`]) and the columns
 //! to `Text`, `BigInt` and `Integer`; the few steps that differ match on the connection's variant.
 //!
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
@@ -22,6 +22,9 @@ pub mod operator_tokens;
 pub mod plans;
 mod postgres;
 mod read_tx;
+pub mod request_cursors;
+pub mod request_logs;
+pub mod request_stats;
 pub mod revocations;
 mod schema;
 pub mod services;

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod offered;
 pub mod operator_tokens;
 pub mod policy;
+pub mod requests;
 pub mod revocations;
 pub mod services;
 pub mod token;

@@ -2,6 +2,7 @@
 
 pub mod bearer;
 pub mod edge_api;
+pub mod edge_requests;
 pub mod health;
 pub mod metrics;
 pub mod operator;
@@ -11,6 +12,7 @@ pub mod tls;
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::edge::board::Board;
+use crate::edge::requests::RequestCounts;
 use actix_web::dev::Server;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
@@ -46,13 +48,23 @@ pub struct State {
     pub offers: Arc<Semaphore>,
     /// How many polls each edge has open.
     pub polls: Arc<Mutex<HashMap<String, u32>>>,
+    /// What became of this machine's log lines.
+    pub requests: Arc<RequestCounts>,
 }
 
 impl State {
     /// A state of a server that has just begun.
     pub fn new(board: Arc<Board>, clock: Clock, database: Option<DatabaseConfig>) -> Self {
         let places = || Arc::new(Semaphore::new(SNAPSHOTS_MAX));
-        Self { board, clock, database, snapshots: places(), offers: places(), polls: Arc::default() }
+        Self {
+            board,
+            clock,
+            database,
+            snapshots: places(),
+            offers: places(),
+            polls: Arc::default(),
+            requests: Arc::default(),
+        }
     }
 }
 

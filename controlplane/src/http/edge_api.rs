@@ -270,7 +270,11 @@ pub async fn report(request: HttpRequest, mut body: web::Payload, state: web::Da
 }
 
 /// A whole body of bounded length, within a time: who has vanished says nothing, and would hold a place for ever.
-async fn read_body(body: &mut web::Payload, len_max: usize, limit: Duration) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read_body(
+    body: &mut web::Payload,
+    len_max: usize,
+    limit: Duration,
+) -> Result<Vec<u8>, Problem> {
     let read = async {
         let mut text = Vec::new();
         while let Some(chunk) = body.next().await {
@@ -356,7 +360,7 @@ pub async fn offered(request: HttpRequest, mut body: web::Payload, state: web::D
     }
 }
 
-fn failed(error: &DbError) -> HttpResponse {
+pub(super) fn failed(error: &DbError) -> HttpResponse {
     tracing::error!(error = chain_of(error), "an edge could not be answered");
     Problem::Internal.response()
 }

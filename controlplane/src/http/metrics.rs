@@ -4,6 +4,7 @@ use crate::app::chain_of;
 use crate::db::Database;
 use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::edge::board::{Board, EdgeState};
+use crate::edge::requests::{RequestCounts, Why};
 use crate::http::State;
 use crate::http::bearer::token_of;
 use crate::problem::Problem;
@@ -22,7 +23,7 @@ pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpRespo
     {
         return Problem::LoopbackOnly.response();
     }
-    match render(&state.board, state.clock.now_ms()) {
+    match render(&state.board, &state.requests, state.clock.now_ms()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(error = chain_of(&error), "metrics could not be written");
@@ -47,7 +48,7 @@ async fn is_operator(request: &HttpRequest, state: &State) -> bool {
 }
 
 /// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
-fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+fn render(board: &Board, requests: &RequestCounts, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     let state = &board.state();
     let registry = Registry::new();
     let seconds_since =
@@ -107,6 +108,7 @@ fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     }
     register_workers(&registry, state)?;
     register_edges(&registry, board)?;
+    register_requests(&registry, requests)?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
@@ -130,6 +132,29 @@ fn register_edges(registry: &Registry, board: &Board) -> Result<(), prometheus::
         heard.with_label_values(&label).set(edge.heard_seconds_ago);
     }
     [in_step, sequence, behind, heard].into_iter().try_for_each(|gauge| register(registry, gauge))
+}
+
+/// What became of HAProxy's log lines on this machine.
+fn register_requests(registry: &Registry, requests: &RequestCounts) -> Result<(), prometheus::Error> {
+    for (name, help, value) in [
+        ("suiftly_request_log_lines_total", "Log lines of requests that were received", requests.lines()),
+        (
+            "suiftly_request_log_admitted_total",
+            "Log lines of requests that the module had admitted",
+            requests.admitted(),
+        ),
+        ("suiftly_request_log_stored_total", "Log lines that were handed over", requests.stored()),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        register(registry, counter)?;
+    }
+    let dropped = Opts::new("suiftly_request_log_dropped_total", "Log lines that are not kept");
+    let dropped = IntCounterVec::new(dropped, &["why"])?;
+    for why in Why::ALL {
+        dropped.with_label_values(&[why.word()]).inc_by(requests.dropped(why));
+    }
+    register(registry, dropped)
 }
 
 /// What each worker says of itself. Counts begin with the worker, so they carry its pid: a reload begins new series.
@@ -185,8 +210,8 @@ mod tests {
     #[test]
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
-        let text = String::from_utf8(render(&board, 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 19, "{text}");
+        let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 23, "{text}");
         assert!(text.contains("suiftly_build_info{version=\""));
     }
 
