@@ -8,6 +8,7 @@ pub mod admin_customer;
 pub mod admin_edge;
 pub mod admin_key;
 pub mod admin_key_life;
+pub mod admin_requests;
 pub mod admin_service;
 pub mod admin_token;
 pub mod agent;
@@ -118,6 +119,9 @@ enum Admin {
     /// Edges on other machines, and their tokens
     #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
     Edge(admin_edge::EdgeCommand),
+    /// The newest requests of a customer, from the request log
+    #[command(after_help = "Example:\n  suiftly admin requests --customer 305419896 --since 1h --limit 50")]
+    Requests(admin_requests::RequestsArguments),
 }
 
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
@@ -160,6 +164,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
+        Command::Admin(Admin::Requests(arguments)) => admin_requests::run(&arguments, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
         Command::Backup(arguments) => backup::backup(&arguments, config, &clock),

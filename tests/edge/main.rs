@@ -29,6 +29,7 @@ mod operator_maps;
 mod random_changes;
 mod reload_and_kill;
 mod remote;
+mod request_log;
 mod restore;
 mod tls;
 mod trusted_proxies;
