@@ -105,7 +105,7 @@ fn print_cycle(database: &mut Database, round: i64, active: i64) {
 
 fn print_roll_up(database: &mut Database) {
     let keep = UsageConfig { minutes_keep_h: 48, hours_keep_d: 90, days_keep_d: 1_100 };
-    let mut jobs = jobs::all(&keep);
+    let mut jobs = jobs::all(&keep, Duration::from_secs(604_800));
     let job = jobs.iter_mut().find(|job| job.name == "usage minutes to hours").unwrap();
     let (mut rows, mut parts, mut slowest) = (0, Vec::new(), Duration::ZERO);
     let begun = Instant::now();

@@ -11,6 +11,7 @@ use crate::edge::control_plane::{ConnectionError, ControlPlane};
 use crate::edge::control_socket::{Answerer, ControlSocket, ControlSocketError, StateLock};
 use crate::edge::mirror::Mirror;
 use crate::edge::report::AgentReport;
+use crate::edge::requests;
 use crate::edge::source::{DatabaseSource, SourceError};
 use crate::edge::{
     files_back, follower, metering, offer_back, reporter, roster, scanner, usage_sink, watcher,
@@ -136,7 +137,13 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     let answerer = Answerer { board: Arc::clone(&board), database: Some(config.database.clone()) };
     let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
     let state = http::State::new(Arc::clone(&board), clock.clone(), Some(config.database.clone()));
+    let request_counts = Arc::clone(&state.requests);
     let (server, address) = bind(config, state)?;
+    if serving == Serving::WithEdge {
+        let sink = requests::into_database(config.database.clone(), config.edge.id.clone());
+        requests::start(&config.request_log, clock.clone(), request_counts, board.stopping_flag(), sink)
+            .map_err(ServeError::Thread)?;
+    }
     if let DatabaseConfig::Postgres(url) = &config.database {
         let woken = Arc::clone(&board);
         listener::start(url.clone(), board.stopping_flag(), move || woken.wake())
@@ -155,7 +162,8 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
         metering::start(meter, master_socket, Arc::clone(&board), clock.clone(), sink)
             .map_err(ServeError::Thread)?;
     }
-    let jobs = jobs::start(config.database.clone(), clock, jobs::all(&config.usage), board.stopping_flag())
+    let every_job = jobs::all(&config.usage, config.request_log.keep);
+    let jobs = jobs::start(config.database.clone(), clock, every_job, board.stopping_flag())
         .map_err(ServeError::Thread)?;
     let agent = agent.map(spawn).transpose()?;
     tracing::info!(
@@ -214,7 +222,11 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
     let answerer = Answerer { board: Arc::clone(&board), database: None };
     let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
     let state = http::State::new(Arc::clone(&board), clock.clone(), None);
+    let request_counts = Arc::clone(&state.requests);
     let (server, address) = bind(config, state)?;
+    let sink = requests::into_control_plane(Arc::clone(&control_plane));
+    requests::start(&config.request_log, clock.clone(), request_counts, board.stopping_flag(), sink)
+        .map_err(ServeError::Thread)?;
     let scans = scanner::start_on_files(maps.clone(), Arc::clone(&board)).map_err(ServeError::Thread)?;
     let sink = usage_sink::to_control_plane(Arc::clone(&control_plane));
     let master_socket = config.state.haproxy_master_socket();

@@ -8,6 +8,7 @@ pub mod admin_customer;
 pub mod admin_edge;
 pub mod admin_key;
 pub mod admin_key_life;
+pub mod admin_requests;
 pub mod admin_service;
 pub mod admin_token;
 pub mod admin_usage;
@@ -131,6 +132,9 @@ enum Admin {
     /// Usage that edges have reported and that is not plausible: list it, accept it, discard it
     #[command(subcommand, after_help = "Example:\n  suiftly admin usage-set-aside list")]
     UsageSetAside(admin_usage_set_aside::SetAsideCommand),
+    /// The newest requests of a customer, from the request log
+    #[command(after_help = "Example:\n  suiftly admin requests --customer 305419896 --since 1h --limit 50")]
+    Requests(admin_requests::RequestsArguments),
 }
 
 /// Runs the command that the arguments name, prints what it answers, and says with what the process should
@@ -175,6 +179,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Admin(Admin::Usage(arguments)) => admin_usage::run(&arguments, config, &clock),
         Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),
+        Command::Admin(Admin::Requests(arguments)) => admin_requests::run(&arguments, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
         Command::Key(command) => key::run(&command, config),
         Command::Backup(arguments) => backup::backup(&arguments, config, &clock),

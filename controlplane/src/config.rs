@@ -4,9 +4,11 @@
 //! else in the program depends on the environment.
 
 mod database;
+mod request_log;
 mod usage;
 
 pub use database::{DatabaseConfig, PostgresUrl};
+pub use request_log::{RequestLogConfig, RequestLogTarget};
 pub use usage::UsageConfig;
 
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How long usage is kept.
     pub usage: UsageConfig,
+    /// What becomes of HAProxy's log lines.
+    pub request_log: RequestLogConfig,
 }
 
 /// Where a running stack writes.
@@ -118,7 +122,8 @@ impl Config {
         let database = DatabaseConfig::from_url(text(variables, "DATABASE_URL"), &state.folder)
             .map_err(|reason| ConfigError { variable: "DATABASE_URL", reason })?;
         let usage = UsageConfig::from_variables(variables)?;
-        Ok(Self { state, api, edge, keyring, database, usage })
+        let request_log = RequestLogConfig::from_variables(variables, api.port)?;
+        Ok(Self { state, api, edge, keyring, database, usage, request_log })
     }
 }
 

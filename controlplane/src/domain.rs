@@ -10,6 +10,7 @@ pub mod leases;
 pub mod offered;
 pub mod operator_tokens;
 pub mod policy;
+pub mod requests;
 pub mod revocations;
 pub mod services;
 pub mod token;

@@ -5,6 +5,8 @@
 //! start, crash, change and repair are one path. The order is fixed: files first ([`map_files`]), then every
 //! worker ([`push`] over [`runtime_socket`]), then [`board`] tells whoever waits. What is not on disk is not
 //! pushed, and what not every worker has confirmed is not acknowledged.
+//!
+//! [`requests`] stands apart: it only listens, to HAProxy's log lines.
 
 pub mod agent;
 pub mod board;
@@ -31,6 +33,7 @@ pub mod plan_map;
 pub mod push;
 pub mod report;
 pub mod reporter;
+pub mod requests;
 pub mod roster;
 pub mod runtime_socket;
 pub mod scanner;

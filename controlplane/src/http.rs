@@ -2,6 +2,7 @@
 
 pub mod bearer;
 pub mod edge_api;
+pub mod edge_requests;
 pub mod edge_usage;
 pub mod health;
 mod metering_metrics;
@@ -14,6 +15,7 @@ pub mod tls;
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::edge::board::Board;
+use crate::edge::requests::RequestCounts;
 use actix_web::dev::Server;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
@@ -51,6 +53,8 @@ pub struct State {
     pub polls: Places,
     /// How many readings of its ledgers each edge tells at once.
     pub readings: Places,
+    /// What became of this machine's log lines.
+    pub requests: Arc<RequestCounts>,
 }
 
 impl State {
@@ -58,7 +62,16 @@ impl State {
     pub fn new(board: Arc<Board>, clock: Clock, database: Option<DatabaseConfig>) -> Self {
         let places = || Arc::new(Semaphore::new(SNAPSHOTS_MAX));
         let (polls, readings) = (Places::default(), Places::default());
-        Self { board, clock, database, snapshots: places(), offers: places(), polls, readings }
+        Self {
+            board,
+            clock,
+            database,
+            snapshots: places(),
+            offers: places(),
+            polls,
+            readings,
+            requests: Arc::default(),
+        }
     }
 }
 

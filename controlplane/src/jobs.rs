@@ -8,6 +8,7 @@
 
 mod driver;
 mod leader;
+mod requests;
 mod usage;
 
 pub use driver::{Running, start};
@@ -41,9 +42,10 @@ pub struct Done {
     pub more: bool,
 }
 
-/// Every job. One more is one more line here.
-pub fn all(usage: &UsageConfig) -> Vec<Job> {
+/// Every job; lines of the request log are kept for as long as said. One more is one more line here.
+pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     let mut jobs = Vec::new();
     jobs.extend(usage::jobs(*usage));
+    jobs.extend(requests::jobs(keep_requests));
     jobs
 }

@@ -31,6 +31,7 @@ mod operator_maps;
 mod random_changes;
 mod reload_and_kill;
 mod remote;
+mod request_log;
 mod restore;
 mod tls;
 mod trusted_proxies;

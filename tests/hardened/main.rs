@@ -11,6 +11,7 @@
 
 mod figures;
 mod layout;
+mod request_log;
 mod sandbox;
 mod start;
 mod unit;

@@ -53,7 +53,8 @@ fn it_serves_revokes_reloads_and_comes_back_after_a_kill() {
     assert_eq!(installation.status_with(&third), 200, "the control plane reaches the new worker");
 
     // The first customer's three: three workers have counted them in one file, as nobody in an empty folder.
-    let customer = installation.admin(&format!("customer create --wallet 0x{:064x}", 1))["customer_id"].clone();
+    let customer =
+        installation.admin(&format!("customer create --wallet 0x{:064x}", 1))["customer_id"].clone();
     wait_for("what was used", LIMIT, || {
         let usage = installation.admin(&format!("usage --customer {customer}"));
         (usage["guaranteed"] == 3).then_some(())

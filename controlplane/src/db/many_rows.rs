@@ -1,4 +1,4 @@
-//! Adding many rows with one statement: Diesel's own way does not exist for a connection that can be of either kind.
+//! Adding and deleting many rows with one statement: Diesel's own way does not exist for a connection that can be of either kind.
 
 use crate::db::DbError;
 use crate::db::connection::{AnyConnection, MultiBackend};
@@ -29,32 +29,79 @@ pub(in crate::db) fn insert(
     columns: &[&'static str],
     rows: &[Vec<Cell>],
 ) -> Result<(), DbError> {
+    insert_with_end(connection, table, columns, rows, "")
+}
+
+/// Adds rows to a table; where one with the same key is there, the values of the new one take the place of its own. A row's
+/// cells are its key and then its values.
+pub(in crate::db) fn insert_or_replace(
+    connection: &mut AnyConnection,
+    table: &'static str,
+    key: &[&'static str],
+    values: &[&'static str],
+    rows: &[Vec<Cell>],
+) -> Result<(), DbError> {
+    let columns: Vec<&'static str> = key.iter().chain(values).copied().collect();
+    let replaced: Vec<String> =
+        values.iter().map(|name| format!("\"{name}\" = excluded.\"{name}\"")).collect();
+    let end = format!(" ON CONFLICT ({}) DO UPDATE SET {}", quoted(key), replaced.join(", "));
+    insert_with_end(connection, table, &columns, rows, &end)
+}
+
+/// Deletes the rows with these keys.
+pub(in crate::db) fn delete(
+    connection: &mut AnyConnection,
+    table: &'static str,
+    key: &[&'static str],
+    keys: &[Vec<Cell>],
+) -> Result<(), DbError> {
+    for keys in keys.chunks(ROWS_MAX) {
+        let mut text = format!("DELETE FROM \"{table}\" WHERE ({}) IN (VALUES ", quoted(key));
+        push_rows(&mut text, mark(connection), keys);
+        text.push(')');
+        bind(text, keys.iter().flatten()).execute(connection)?;
+    }
+    Ok(())
+}
+
+fn insert_with_end(
+    connection: &mut AnyConnection,
+    table: &'static str,
+    columns: &[&'static str],
+    rows: &[Vec<Cell>],
+    end: &str,
+) -> Result<(), DbError> {
     for rows in rows.chunks(ROWS_MAX) {
-        let (mut text, mark) = (begin(table, columns), mark(connection));
-        let mut bound = 0;
-        for (number, row) in rows.iter().enumerate() {
-            text.push_str(if number == 0 { "(" } else { ", (" });
-            for (number, cell) in row.iter().enumerate() {
-                text.push_str(if number == 0 { "" } else { ", " });
-                // Not bound: its type would have to be that of the column.
-                if *cell == Cell::Null {
-                    text.push_str("NULL");
-                } else {
-                    bound += 1;
-                    // Writing into a String cannot fail.
-                    let _ = write!(text, "{mark}{bound}");
-                }
-            }
-            text.push(')');
-        }
+        let mut text = format!("INSERT INTO \"{table}\" ({}) VALUES ", quoted(columns));
+        push_rows(&mut text, mark(connection), rows);
+        text.push_str(end);
         bind(text, rows.iter().flatten()).execute(connection)?;
     }
     Ok(())
 }
 
-fn begin(table: &str, columns: &[&str]) -> String {
-    let columns: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
-    format!("INSERT INTO \"{table}\" ({}) VALUES ", columns.join(", "))
+/// `(?1, ?2), (?3, NULL)`: a place for every cell.
+fn push_rows(text: &mut String, mark: char, rows: &[Vec<Cell>]) {
+    let mut bound = 0;
+    for (number, row) in rows.iter().enumerate() {
+        text.push_str(if number == 0 { "(" } else { ", (" });
+        for (number, cell) in row.iter().enumerate() {
+            text.push_str(if number == 0 { "" } else { ", " });
+            // Not bound: its type would have to be that of the column.
+            if *cell == Cell::Null {
+                text.push_str("NULL");
+            } else {
+                bound += 1;
+                // Writing into a String cannot fail.
+                let _ = write!(text, "{mark}{bound}");
+            }
+        }
+        text.push(')');
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// What stands before the number of a bound value.

@@ -211,3 +211,56 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(ledgers, usage_cursors);
+
+diesel::table! {
+    request_logs (time_ms, edge, seq) {
+        time_ms -> BigInt,
+        edge -> Text,
+        seq -> BigInt,
+        request_id -> Text,
+        client -> Text,
+        customer_id -> Nullable<BigInt>,
+        service -> Nullable<Text>,
+        fingerprint -> Nullable<BigInt>,
+        class -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        status -> BigInt,
+        received_bytes -> BigInt,
+        sent_bytes -> BigInt,
+        queue_ms -> BigInt,
+        connect_ms -> BigInt,
+        response_ms -> BigInt,
+        total_ms -> BigInt,
+        server -> Text,
+        ending -> Text,
+    }
+}
+
+diesel::table! {
+    request_stats (window_length_s, window_start_s, customer_id, service, fingerprint) {
+        customer_id -> BigInt,
+        service -> Text,
+        fingerprint -> BigInt,
+        window_start_s -> BigInt,
+        window_length_s -> BigInt,
+        guaranteed -> BigInt,
+        burst -> BigInt,
+        rejected -> BigInt,
+        refused -> BigInt,
+        unserved -> BigInt,
+        client_errors -> BigInt,
+        server_errors -> BigInt,
+        received_bytes -> BigInt,
+        sent_bytes -> BigInt,
+        sketch -> Text,
+    }
+}
+
+diesel::table! {
+    request_cursors (edge) {
+        edge -> Text,
+        instance -> Text,
+        number -> BigInt,
+        next_seq -> BigInt,
+    }
+}

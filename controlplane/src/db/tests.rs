@@ -35,6 +35,21 @@ macro_rules! round_trip {
     }};
 }
 
+/// The same for a table with more than 12 columns, whose rows Rust cannot compare whole: column by column.
+macro_rules! wide_round_trip {
+    ($connection:expr, $table:ident { $($column:ident: $value:expr),+ $(,)? }) => {{
+        use schema::$table::dsl;
+        let values = ($(dsl::$column.eq($value.to_owned()),)+);
+        diesel::insert_into(dsl::$table).values(values).execute($connection).unwrap();
+        $({
+            let value = $value.to_owned();
+            let found = rows_like(&value, dsl::$table.select(dsl::$column).load($connection));
+            assert_eq!(found, [value], "{}.{}", stringify!($table), stringify!($column));
+        })+
+        stringify!($table).to_owned()
+    }};
+}
+
 /// Gives the loaded rows the type of the written one.
 fn rows_like<T>(_written: &T, loaded: QueryResult<Vec<T>>) -> Vec<T> {
     loaded.unwrap()
@@ -182,6 +197,54 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 removed_at_ms: Some(BIG)
             }
         ),
+        wide_round_trip!(
+            c,
+            request_logs {
+                time_ms: BIG,
+                edge: "fra1",
+                seq: BIG,
+                request_id: "1795251900-4294967295-4294967295",
+                client: "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+                customer_id: Some(customer),
+                service: Some("graphql".to_owned()),
+                fingerprint: Some(i64::MIN),
+                class: Some("guaranteed".to_owned()),
+                reason: Some("suspended_spending_limit".to_owned()),
+                status: -1_i64,
+                received_bytes: BIG,
+                sent_bytes: BIG,
+                queue_ms: -1_i64,
+                connect_ms: -1_i64,
+                response_ms: -1_i64,
+                total_ms: BIG,
+                server: "<NOSRV>",
+                ending: "CD--",
+            }
+        ),
+        wide_round_trip!(
+            c,
+            request_stats {
+                customer_id: customer,
+                service: "",
+                fingerprint: i64::MIN,
+                window_start_s: BIG,
+                window_length_s: 86_400_i64,
+                guaranteed: BIG,
+                burst: BIG,
+                rejected: BIG,
+                refused: BIG,
+                unserved: BIG,
+                client_errors: BIG,
+                server_errors: BIG,
+                received_bytes: BIG,
+                sent_bytes: BIG,
+                sketch: "0:1 255:2",
+            }
+        ),
+        round_trip!(
+            c,
+            request_cursors { edge: "fra1", instance: "0123456789abcdef", number: BIG, next_seq: BIG }
+        ),
         round_trip!(c, change_log { sequence: BIG, change: "x".repeat(80).as_str(), created_at_ms: BIG }),
         round_trip!(
             c,
@@ -296,6 +359,12 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'wanted', 0, NULL, 1, NULL)",
         "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'retired', 0, NULL, NULL, NULL)",
         "INSERT INTO key_groups VALUES (1, '0a1b2c3d', 'removed', 0, NULL, 1, NULL)",
+        "INSERT INTO request_logs VALUES (0, 'e', 1, '', '', 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, '', '')",
+        "INSERT INTO request_logs VALUES (0, 'e', 1, '', '', 7, NULL, NULL, 'x', NULL, 0, 0, 0, 0, 0, 0, 0, '', '')",
+        "INSERT INTO request_logs VALUES (0, '', 1, '', '', 7, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, '', '')",
+        "INSERT INTO request_stats VALUES (7, '', 0, 0, 61, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
+        "INSERT INTO request_stats VALUES (0, '', 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
+        "INSERT INTO request_cursors VALUES ('', 'x', 1, 1)",
         "INSERT INTO change_log VALUES (0, 'x', 0)",
         "INSERT INTO change_log VALUES (1, '', 0)",
     ] {

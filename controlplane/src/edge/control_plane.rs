@@ -5,6 +5,7 @@ use crate::changes::feed::{Feed, Snapshot};
 use crate::changes::transfer::{self, About, TransferError};
 use crate::db::stream::Position;
 use crate::domain::edges::EdgeToken;
+use crate::domain::requests::Batch;
 use crate::edge::report::AgentReport;
 use edgeformat::Revocation;
 use edgeformat::ledger::LedgerReading;
@@ -173,6 +174,23 @@ impl ControlPlane {
             .config()
             .timeout_send_body(Some(USAGE_LIMIT))
             .timeout_recv_response(Some(USAGE_LIMIT))
+            .build()
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .content_type("application/json");
+        checked(request.send(text)).map(drop)
+    }
+
+    /// Hands over a part of the request log.
+    ///
+    /// # Errors
+    /// [`AskError`]; then it may have been taken, and may be handed over again.
+    pub fn requests(&self, batch: &Batch) -> Result<(), AskError> {
+        let text = serde_json::to_string(batch).map_err(|error| AskError::Unreachable(error.to_string()))?;
+        let request = self
+            .agent
+            .post(format!("{}/api/v1/edge/requests", self.url))
+            .config()
+            .timeout_recv_response(Some(ANSWER_SLACK))
             .build()
             .header("authorization", format!("Bearer {}", self.token.expose()))
             .content_type("application/json");

@@ -58,6 +58,8 @@ pub struct Metering {
     pub files: usize,
     /// Everything that was counted in them, and in those that were followed to their end since the start.
     pub total: Counters,
+    /// The same when this process began.
+    pub total_at_start: Counters,
     /// Requests let through that found no slot; nobody is billed for them.
     pub unplaced: u64,
     /// Requests let through that stand in a worker's memory only; nobody is billed for them.
@@ -71,6 +73,11 @@ pub struct Metering {
 }
 
 impl Metering {
+    /// Requests let through since this process began.
+    pub fn admitted_since_start(&self) -> u64 {
+        self.total.since(&self.total_at_start).admitted()
+    }
+
     /// For how long the oldest count has waited to be told, in seconds.
     pub fn lag_seconds(&self, now_ms: i64) -> i64 {
         self.waiting_since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0) / MS_PER_S)
@@ -110,6 +117,7 @@ pub fn start(
         present: None,
         former: Vec::new(),
         ended: Counters::default(),
+        total_at_start: None,
         replaced_at: None,
         reload: None,
         problem: None,
@@ -137,6 +145,7 @@ struct Meter {
     former: Vec<FollowedLedger>,
     /// What was counted in files that are gone.
     ended: Counters,
+    total_at_start: Option<Counters>,
     replaced_at: Option<Instant>,
     /// For which file a reload was asked for, and when.
     reload: Option<(String, Instant)>,
@@ -344,6 +353,9 @@ impl Meter {
         let unplaced = all().map(|ledger| ledger.reader().unplaced().admitted()).sum();
         let header = self.present.as_ref().map(|present| *present.header());
         let (slots, taken) = self.present.as_ref().map_or((0, 0), |present| present.reader().fill());
+        let total = all().fold(self.ended, |sum, ledger| sum.plus(&ledger.total()));
+        let files = all().count();
+        let waiting_since_ms = all().filter_map(FollowedLedger::waiting_since_ms).min();
         let mut problems: Vec<String> =
             [&self.problem, &self.telling, &reload].into_iter().flatten().cloned().collect();
         problems.extend(self.alarms.iter().cloned());
@@ -357,11 +369,12 @@ impl Meter {
             generation: header.map_or(0, |header| header.generation),
             slots,
             taken,
-            files: all().count(),
-            total: all().fold(self.ended, |sum, ledger| sum.plus(&ledger.total())),
+            files,
+            total,
+            total_at_start: *self.total_at_start.get_or_insert(total),
             unplaced,
             uncollected,
-            waiting_since_ms: all().filter_map(FollowedLedger::waiting_since_ms).min(),
+            waiting_since_ms,
             errors: self.errors,
             problems,
         });

@@ -1,14 +1,19 @@
 //! What `/metrics` says of metering: the ledger of the edge on this machine, and how far every edge's is collected.
 
+use crate::edge::board::Board;
 use crate::edge::metering::Metering;
 use crate::edge::report::EdgeReport;
+use crate::edge::requests::{RequestCounts, Why};
 use edgeformat::ledger::Counter;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+const MS_PER_S: i64 = 1_000;
 
 /// Adds the numbers of the edge on this machine.
 pub(super) fn register_ledger(
     registry: &Registry,
     metering: &Metering,
+    requests: &RequestCounts,
     now_ms: i64,
 ) -> Result<(), prometheus::Error> {
     let gauges = [
@@ -45,6 +50,11 @@ pub(super) fn register_ledger(
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(Box::new(gauge))?;
     }
+    let help = "Requests let through since this process began, by the ledger, less those by the log";
+    let difference = IntGauge::new("suiftly_usage_log_difference", help)?;
+    difference
+        .set(metering.admitted_since_start().cast_signed().wrapping_sub(requests.admitted().cast_signed()));
+    registry.register(Box::new(difference))?;
     let counters = [
         ("suiftly_ledger_admitted_total", "Requests that workers let through", metering.total.admitted()),
         (
@@ -98,10 +108,8 @@ pub(super) fn register_ledger(
 /// Adds how far each edge's ledger is collected, by what the edges say.
 pub(super) fn register_edges(registry: &Registry, edges: &[EdgeReport]) -> Result<(), prometheus::Error> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["edge"]);
-    let lag = gauge(
-        "suiftly_edges_usage_lag_seconds",
-        "For how long an edge's oldest count has waited to be told",
-    )?;
+    let lag =
+        gauge("suiftly_usage_lag_seconds", "For how long an edge's oldest count has waited to be told")?;
     let taken = gauge("suiftly_edges_ledger_slots_taken", "Slots taken in an edge's ledger")?;
     let slots = gauge("suiftly_edges_ledger_slots", "Slots of an edge's ledger")?;
     let lost =
@@ -120,4 +128,56 @@ pub(super) fn register_edges(registry: &Registry, edges: &[EdgeReport]) -> Resul
         set(&problems, metering.problems.len() as u64);
     }
     [lag, taken, slots, lost, problems].into_iter().try_for_each(|gauge| registry.register(Box::new(gauge)))
+}
+
+/// What was taken of the edges' ledgers, by this process.
+pub(super) fn register_usage(
+    registry: &Registry,
+    board: &Board,
+    now_ms: i64,
+) -> Result<(), prometheus::Error> {
+    let numbers = board.usage().numbers();
+    for (name, help, value) in [
+        ("suiftly_usage_readings_total", "Readings of ledgers that were taken", numbers.readings),
+        ("suiftly_usage_slots_total", "Slots in them that had something new", numbers.slots),
+        ("suiftly_usage_set_aside_total", "Slots that were not plausible and set aside", numbers.set_aside),
+        ("suiftly_usage_foreign_ledger_total", "Readings of a ledger of another edge", numbers.refused),
+        ("suiftly_usage_failed_total", "Readings that could not be taken", numbers.failed),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
+    }
+    let help = "Seconds since a reading of an edge was taken: the lag of collection";
+    let heard = IntGaugeVec::new(Opts::new("suiftly_usage_heard_seconds", help), &["edge"])?;
+    for (edge, heard_ms) in &numbers.heard_ms {
+        heard.with_label_values(&[edge]).set((now_ms - heard_ms).max(0) / MS_PER_S);
+    }
+    registry.register(Box::new(heard))
+}
+
+/// What became of HAProxy's log lines on this machine.
+pub(super) fn register_requests(
+    registry: &Registry,
+    requests: &RequestCounts,
+) -> Result<(), prometheus::Error> {
+    for (name, help, value) in [
+        ("suiftly_request_log_lines_total", "Log lines of requests that were received", requests.lines()),
+        (
+            "suiftly_request_log_admitted_total",
+            "Log lines of requests that the module had admitted",
+            requests.admitted(),
+        ),
+        ("suiftly_request_log_stored_total", "Log lines that were handed over", requests.stored()),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
+    }
+    let dropped = Opts::new("suiftly_request_log_dropped_total", "Log lines that are not kept");
+    let dropped = IntCounterVec::new(dropped, &["why"])?;
+    for why in Why::ALL {
+        dropped.with_label_values(&[why.word()]).inc_by(requests.dropped(why));
+    }
+    registry.register(Box::new(dropped))
 }

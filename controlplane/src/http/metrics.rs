@@ -4,6 +4,7 @@ use crate::app::chain_of;
 use crate::db::Database;
 use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::edge::board::{Board, EdgeState};
+use crate::edge::requests::RequestCounts;
 use crate::http::State;
 use crate::http::bearer::token_of;
 use crate::http::metering_metrics;
@@ -23,7 +24,7 @@ pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpRespo
     {
         return Problem::LoopbackOnly.response();
     }
-    match render(&state.board, state.clock.now_ms()) {
+    match render(&state.board, &state.requests, state.clock.now_ms()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(error = chain_of(&error), "metrics could not be written");
@@ -48,7 +49,7 @@ async fn is_operator(request: &HttpRequest, state: &State) -> bool {
 }
 
 /// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
-fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+fn render(board: &Board, requests: &RequestCounts, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     let state = &board.state();
     let registry = Registry::new();
     let seconds_since =
@@ -109,10 +110,11 @@ fn render(board: &Board, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
     register_workers(&registry, state)?;
     register_edges(&registry, board)?;
     if board.local().is_some() {
-        metering_metrics::register_ledger(&registry, &state.metering, now_ms)?;
+        metering_metrics::register_ledger(&registry, &state.metering, requests, now_ms)?;
+        metering_metrics::register_requests(&registry, requests)?;
     }
     metering_metrics::register_edges(&registry, &board.edges())?;
-    register_usage(&registry, board, now_ms)?;
+    metering_metrics::register_usage(&registry, board, now_ms)?;
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
@@ -136,28 +138,6 @@ fn register_edges(registry: &Registry, board: &Board) -> Result<(), prometheus::
         heard.with_label_values(&label).set(edge.heard_seconds_ago);
     }
     [in_step, sequence, behind, heard].into_iter().try_for_each(|gauge| register(registry, gauge))
-}
-
-/// What was taken of the edges' ledgers, by this process.
-fn register_usage(registry: &Registry, board: &Board, now_ms: i64) -> Result<(), prometheus::Error> {
-    let numbers = board.usage().numbers();
-    for (name, help, value) in [
-        ("suiftly_usage_readings_total", "Readings of ledgers that were taken", numbers.readings),
-        ("suiftly_usage_slots_total", "Slots in them that had something new", numbers.slots),
-        ("suiftly_usage_set_aside_total", "Slots that were not plausible and set aside", numbers.set_aside),
-        ("suiftly_usage_refused_total", "Readings of a ledger of another edge", numbers.refused),
-        ("suiftly_usage_failed_total", "Readings that could not be taken", numbers.failed),
-    ] {
-        let counter = IntCounter::new(name, help)?;
-        counter.inc_by(value);
-        register(registry, counter)?;
-    }
-    let help = "Seconds since a reading of an edge was taken: the lag of collection";
-    let heard = IntGaugeVec::new(Opts::new("suiftly_usage_heard_seconds", help), &["edge"])?;
-    for (edge, heard_ms) in &numbers.heard_ms {
-        heard.with_label_values(&[edge]).set((now_ms - heard_ms).max(0) / MS_PER_S);
-    }
-    register(registry, heard)
 }
 
 /// What each worker says of itself. Counts begin with the worker, so they carry its pid: a reload begins new series.
@@ -225,9 +205,19 @@ mod tests {
     #[test]
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
-        let text = String::from_utf8(render(&board, 5_000).unwrap()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 24, "{text}");
-        assert!(text.contains("suiftly_build_info{version=\""));
+        let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
+        let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), unique.len(), "{text}");
+        for name in [
+            "suiftly_edge_in_step",
+            "suiftly_ledger_slots",
+            "suiftly_usage_log_difference",
+            "suiftly_build_info",
+        ] {
+            assert!(names.iter().any(|found| found.starts_with(name)), "{name}");
+        }
     }
 
     #[test]

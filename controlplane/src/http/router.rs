@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::{edge_api, edge_usage, health, metrics, operator};
+use crate::http::{edge_api, edge_requests, edge_usage, health, metrics, operator};
 use crate::problem::Problem;
 use actix_web::{HttpResponse, web};
 
@@ -29,6 +29,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/api/v1/edge/usage")
                 .route(web::post().to(edge_usage::usage))
+                .default_service(web::to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/api/v1/edge/requests")
+                .route(web::post().to(edge_requests::requests))
                 .default_service(web::to(method_not_allowed)),
         )
         .default_service(web::to(not_found));

@@ -1,0 +1,3 @@
+DROP TABLE request_cursors;
+DROP TABLE request_stats;
+DROP TABLE request_logs;
