@@ -18,6 +18,7 @@ use edgeformat::ledger::{COUNTERS, Counter, Counters, LedgerReading, SlotReading
 use harness::{Backend, TestDatabase, on_both_databases};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 const NOW_MS: i64 = 1_795_000_000_000;
 const DAY_MS: i64 = 86_400_000;

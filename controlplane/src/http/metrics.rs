@@ -206,7 +206,6 @@ mod tests {
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
         let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
-        let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(names.len(), unique.len(), "{text}");
