@@ -132,9 +132,7 @@ fn a_job_that_has_more_goes_on_and_one_that_fails_is_tried_again(backend: Backen
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!((parts.load(Ordering::SeqCst), fails.load(Ordering::SeqCst)), (5, 1));
     scene.clock.advance(every);
-    wait_until("both run again", || {
-        (parts.load(Ordering::SeqCst), fails.load(Ordering::SeqCst)) == (6, 2)
-    });
+    wait_until("both run again", || (parts.load(Ordering::SeqCst), fails.load(Ordering::SeqCst)) == (6, 2));
 }
 
 fn serve_gives_its_lease_back_at_the_end(backend: Backend) {

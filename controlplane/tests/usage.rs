@@ -125,7 +125,7 @@ impl Random {
     fn new() -> Self {
         let given = std::env::var("SUIFTLY_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = given.unwrap_or_else(|| controlplane::random::nonzero_u64().unwrap());
-        println!("SUIFTLY_TEST_SEED={seed} gives this run again");
+        eprintln!("SUIFTLY_TEST_SEED={seed} gives this run again");
         Self(seed)
     }
 
@@ -215,13 +215,19 @@ fn a_ledger_belongs_to_the_edge_that_reported_it_first(backend: Backend) {
     fixture.take("fra1", &reading(1, NOW_MS, &[]), NOW_MS).unwrap();
     let stolen = reading(1, NOW_MS, &[(customer, admitted(5))]);
     let refused = fixture.take("nyc1", &stolen, NOW_MS);
-    assert!(matches!(refused, Err(UsageError::OtherEdge { ref owner, .. }) if owner == "fra1"), "{refused:?}");
+    assert!(
+        matches!(refused, Err(UsageError::OtherEdge { ref owner, .. }) if owner == "fra1"),
+        "{refused:?}"
+    );
     assert_eq!(fixture.figures(customer).0, Figures::default());
     assert_eq!(fixture.take("fra1", &stolen, NOW_MS).unwrap().slots, 1);
     assert_eq!(fixture.figures(customer).0.guaranteed, 5);
     for ledger in ["", "0000000000000000", "xyz", "00000000000000AB"] {
         let malformed = LedgerReading { ledger: ledger.to_owned(), ..stolen.clone() };
-        assert!(matches!(fixture.take("fra1", &malformed, NOW_MS), Err(UsageError::Malformed(_))), "{ledger}");
+        assert!(
+            matches!(fixture.take("fra1", &malformed, NOW_MS), Err(UsageError::Malformed(_))),
+            "{ledger}"
+        );
     }
 }
 
@@ -327,7 +333,9 @@ fn figures_are_told_by_time(backend: Backend) {
     for minute in 0..6 {
         let counted = counters(&[(Counter::Admitted, (minute + 1) * 10), (Counter::RateLimited, minute + 1)]);
         let read_at_ms = (minute_s + minute.cast_signed() * 60) * 1_000;
-        fixture.take("fra1", &reading(1, read_at_ms, &[(customer, counted)]), read_at_ms.max(NOW_MS)).unwrap();
+        fixture
+            .take("fra1", &reading(1, read_at_ms, &[(customer, counted)]), read_at_ms.max(NOW_MS))
+            .unwrap();
     }
     let mut guaranteed = |from: i64, until: i64| {
         let asked = asked(customer, minute_s + from..minute_s + until);
@@ -359,8 +367,5 @@ fn many_slots_and_none_are_taken(backend: Backend) {
     assert_eq!(taken, Taken { slots: 1, set_aside: 5_999 });
     assert_eq!(fixture.take("fra1", &reading(1, NOW_MS, &slots), NOW_MS).unwrap(), Taken::default());
     let too_many = vec![(customer, admitted(9)); 20_001];
-    assert!(matches!(
-        fixture.take("fra1", &reading(1, NOW_MS, &too_many), NOW_MS),
-        Err(UsageError::TooMany)
-    ));
+    assert!(matches!(fixture.take("fra1", &reading(1, NOW_MS, &too_many), NOW_MS), Err(UsageError::TooMany)));
 }

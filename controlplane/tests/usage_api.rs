@@ -45,7 +45,8 @@ fn reading(ledger: u64, slots: Vec<(u32, u8, Vec<u64>)>) -> LedgerReading {
 
 fn customer_with_service(stack: &Stack) -> u32 {
     let customer = stack.customer(1);
-    let line = format!("admin service enable --customer {customer} --service seal --tier pro --no-wait --json");
+    let line =
+        format!("admin service enable --customer {customer} --service seal --tier pro --no-wait --json");
     stack.run(&line).json_with(0);
     u32::try_from(customer).unwrap()
 }
@@ -106,7 +107,8 @@ fn a_person_sees_what_a_customer_has_used_and_decides_what_nobody_believes(backe
     let customer = customer_with_service(&stack);
     let fra = token(&stack, "fra1");
     let counters = vec![100, 30, 5, 4, 2, 5, 0, 1, 40, 0, 10];
-    let told = reading(1, vec![(customer, 1, counters), (customer, 2, vec![3, 0, 4]), (customer, 3, vec![1 << 40])]);
+    let told =
+        reading(1, vec![(customer, 1, counters), (customer, 2, vec![3, 0, 4]), (customer, 3, vec![1 << 40])]);
     assert_eq!(post(&stack, &fra, &serde_json::to_string(&told).unwrap()).0, 204);
     let seal = json!({
         "guaranteed": 57, "burst": 26, "rejected": 58, "unserved": 9,
@@ -128,7 +130,10 @@ fn a_person_sees_what_a_customer_has_used_and_decides_what_nobody_believes(backe
 
     let listed = stack.run("admin usage-set-aside list --json").json_with(0);
     let item = &listed["items"][0];
-    assert_eq!((&listed["total"], &item["why"], &item["edge"]), (&json!(1), &json!("too_much"), &json!("fra1")));
+    assert_eq!(
+        (&listed["total"], &item["why"], &item["edge"]),
+        (&json!(1), &json!("too_much"), &json!("fra1"))
+    );
     assert_eq!((&item["service"], &item["counters"]), (&json!("graphql"), &json!({"admitted": 1_u64 << 40})));
     let text = stack.run("admin usage-set-aside list").stdout;
     assert!(text.lines().all(|line| line.len() <= 100), "{text}");
