@@ -1,6 +1,6 @@
 //! Many rows handed to one statement, which reads them as the table `given`; its column `place` is a row's number, from 0. The statement's text is the same on both
 //! databases; how the rows travel is not: PostgreSQL takes each column as an array, SQLite all of them as one JSON text.
-//! Either is several times faster than as many values in the text (`benches/REPORT.md`, "Usage collection").
+//! Either is faster than as many values in the text (`benches/REPORT.md`, "Usage collection").
 
 use crate::db::connection::AnyConnection;
 use crate::db::{DbError, column_of};
