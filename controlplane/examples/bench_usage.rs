@@ -32,7 +32,7 @@ fn main() {
         let wallet = Cell::Text(format!("0x{customer:064x}"));
         vec![Cell::Integer(customer), wallet, Cell::Text("active".to_owned()), Cell::Integer(0)]
     });
-    println!("\n{ACTIVE} active customers, {} deliveries a cycle:", ACTIVE as usize / DELIVERY);
+    println!("\n{ACTIVE} active customers, deliveries of {DELIVERY}:");
     for round in 1..=8 {
         print_cycle(&mut database, round, ACTIVE);
     }

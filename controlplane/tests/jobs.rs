@@ -1,5 +1,5 @@
 //! Jobs: of several `suiftly serve` on a database one runs them, and another one goes on when it ends or is killed.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod harness;
 

@@ -126,7 +126,7 @@ impl Random {
     fn new() -> Self {
         let given = std::env::var("SUIFTLY_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = given.unwrap_or_else(|| controlplane::random::nonzero_u64().unwrap());
-        println!("SUIFTLY_TEST_SEED={seed} gives this run again");
+        eprintln!("SUIFTLY_TEST_SEED={seed} gives this run again");
         Self(seed)
     }
 

@@ -1,13 +1,16 @@
-//! Many rows handed to one statement, which reads them as the table `given`. The statement's text is the same on both
+//! Many rows handed to one statement, which reads them as the table `given`; its column `place` is a row's number, from 0. The statement's text is the same on both
 //! databases; how the rows travel is not: PostgreSQL takes each column as an array, SQLite all of them as one JSON text.
-//! Either is several times faster than as many values in the text (`benches/REPORT.md`, "Usage collection").
+//! Either is faster than as many values in the text (`benches/REPORT.md`, "Usage collection").
 
-use crate::db::DbError;
 use crate::db::connection::AnyConnection;
+use crate::db::{DbError, column_of};
+use apikey::Service;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use diesel::sqlite::Sqlite;
+use edgeformat::PolicyKey;
+use edgeformat::ledger::packed_key;
 use serde_json::Value;
 
 /// The values of a column, a row each.
@@ -21,6 +24,15 @@ pub(in crate::db) enum Column {
 /// Rows by their columns, all equally long. Names are words of this program and never come from outside.
 pub(in crate::db) struct GivenRows {
     columns: Vec<(&'static str, Column)>,
+}
+
+/// The customer of a row that was given as one of [`GivenRows::slots`].
+pub(in crate::db) const CUSTOMER_OF_SLOT: &str = "given.slot / 256";
+
+/// The service of such a row.
+pub(in crate::db) fn service_of_slot() -> String {
+    let words = Service::ALL.map(|service| format!("WHEN {} THEN '{}'", service.number(), service.name()));
+    format!("CASE given.slot % 256 {} END", words.join(" "))
 }
 
 impl GivenRows {
@@ -68,18 +80,33 @@ impl GivenRows {
         })
     }
 
+    /// Whose slots, as one number each: [`CUSTOMER_OF_SLOT`] and [`service_of_slot`] take it apart again.
+    pub(in crate::db) fn slots(keys: impl Iterator<Item = PolicyKey>) -> (&'static str, Column) {
+        ("slot", Column::Integers(keys.map(|key| column_of(packed_key(key))).collect()))
+    }
+
     fn names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 
+    /// A value alone is read at once; from a row each of its values is parsed out again.
     fn as_json_table(&self) -> String {
-        let cells: Vec<String> =
-            (0..self.columns.len()).map(|place| format!("json_extract(value, '$[{place}]')")).collect();
-        format!("WITH given ({}) AS (SELECT {} FROM json_each(?1))", self.names(), cells.join(", "))
+        let cells: Vec<String> = match self.columns.as_slice() {
+            [(_, Column::Integers(_))] => vec!["value".to_owned()],
+            columns => (0..columns.len()).map(|place| format!("json_extract(value, '$[{place}]')")).collect(),
+        };
+        format!(
+            "WITH given ({}, place) AS (SELECT {}, key FROM json_each(?1))",
+            self.names(),
+            cells.join(", ")
+        )
     }
 
-    /// The rows as `[[cell, …], …]`.
+    /// The rows as `[[cell, …], …]`; of one column as `[cell, …]`.
     fn json(&self) -> String {
+        if let [(_, Column::Integers(numbers))] = self.columns.as_slice() {
+            return Value::from(numbers.as_slice()).to_string();
+        }
         let mut rows: Vec<Vec<Value>> = Vec::new();
         for (_, column) in &self.columns {
             let cells: Vec<Value> = match column {
@@ -102,7 +129,12 @@ impl GivenRows {
                 Column::Texts(_) => format!("${number}::text[]"),
             })
             .collect();
-        format!("WITH given ({}) AS (SELECT * FROM unnest({}))", self.names(), arrays.join(", "))
+        let (names, arrays) = (self.names(), arrays.join(", "));
+        // Numbered from 1 there.
+        format!(
+            "WITH given ({names}, place) AS (SELECT {names}, numbered.place - 1 \
+             FROM unnest({arrays}) WITH ORDINALITY AS numbered ({names}, place))"
+        )
     }
 
     fn bind_arrays(

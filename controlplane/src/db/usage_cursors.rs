@@ -1,6 +1,6 @@
 //! What was taken of each slot of each ledger. Steps by the slots that are asked for, never by those that exist.
 
-use crate::db::given_rows::{Column, GivenRows};
+use crate::db::given_rows::{CUSTOMER_OF_SLOT, Column, GivenRows, service_of_slot};
 use crate::db::schema::{ledgers, usage_cursors, usage_cursors::dsl};
 use crate::db::{DbError, ReadTx, WriteTx, column_of};
 use diesel::prelude::*;
@@ -35,25 +35,20 @@ pub fn known(
     ledger: LedgerId,
     slots: impl Iterator<Item = PolicyKey>,
 ) -> Result<Vec<Known>, DbError> {
-    let (customers, services): (Vec<i64>, Vec<String>) = slots.map(columns_of).unzip();
-    let count = customers.len();
-    let places = (0..).take(count).collect();
-    let given = GivenRows::new(vec![
-        ("place", Column::Integers(places)),
-        ("customer_id", Column::Integers(customers)),
-        ("service", Column::Texts(services)),
-    ]);
+    let slots: Vec<PolicyKey> = slots.collect();
+    let given = GivenRows::new(vec![GivenRows::slots(slots.iter().copied())]);
     // Subqueries and no joins: PostgreSQL would read all of a table for some thousand rows of it.
     let of_slot = format!(
-        "FROM usage_cursors c WHERE c.ledger_id = {} AND c.customer_id = given.customer_id AND c.service = given.service",
-        column_of(ledger.get())
+        "FROM usage_cursors c WHERE c.ledger_id = {} AND c.customer_id = {CUSTOMER_OF_SLOT} AND c.service = {}",
+        column_of(ledger.get()),
+        service_of_slot()
     );
     let query = format!(
         "SELECT given.place, (SELECT c.counters {of_slot}) AS counters, (SELECT c.heard_at_ms {of_slot}) AS heard_at_ms, \
-         (SELECT count(*) FROM customers k WHERE k.customer_id = given.customer_id) AS customers FROM given"
+         (SELECT count(*) FROM customers k WHERE k.customer_id = {CUSTOMER_OF_SLOT}) AS customers FROM given"
     );
     let found: Vec<KnownColumns> = given.load(tx.connection(), &query)?;
-    let mut known = vec![Known::default(); count];
+    let mut known = vec![Known::default(); slots.len()];
     for row in found {
         let taken = match (row.counters, row.heard_at_ms) {
             (Some(text), Some(heard_at_ms)) => Some((counters_of("usage_cursors", &text)?, heard_at_ms)),
@@ -73,20 +68,18 @@ pub fn store(
     slots: &[SlotReading],
     now_ms: i64,
 ) -> Result<(), DbError> {
-    let (customers, services): (Vec<i64>, Vec<String>) =
-        slots.iter().map(|slot| columns_of(slot.key)).unzip();
     let counters = slots.iter().map(|slot| text_of(&slot.counters)).collect();
     let given = GivenRows::new(vec![
-        ("customer_id", Column::Integers(customers)),
-        ("service", Column::Texts(services)),
+        GivenRows::slots(slots.iter().map(|slot| slot.key)),
         ("counters", Column::Texts(counters)),
     ]);
     let statement = format!(
         "INSERT INTO usage_cursors (ledger_id, customer_id, service, counters, heard_at_ms) \
-         SELECT {}, customer_id, service, counters, {now_ms} FROM given WHERE true \
+         SELECT {}, {CUSTOMER_OF_SLOT}, {}, counters, {now_ms} FROM given WHERE true \
          ON CONFLICT (ledger_id, customer_id, service) \
          DO UPDATE SET counters = excluded.counters, heard_at_ms = excluded.heard_at_ms",
-        column_of(ledger.get())
+        column_of(ledger.get()),
+        service_of_slot()
     );
     given.execute(tx.connection(), &statement)?;
     Ok(())
@@ -112,10 +105,6 @@ pub fn forget_closed(tx: &mut WriteTx<'_>, limit: u32) -> Result<u64, DbError> {
     let until = boundary.unwrap_or(i64::MAX);
     let old = dsl::usage_cursors.filter(dsl::ledger_id.eq(ledger)).filter(dsl::customer_id.le(until));
     Ok(diesel::delete(old).execute(tx.connection())? as u64)
-}
-
-fn columns_of(key: PolicyKey) -> (i64, String) {
-    (i64::from(key.customer.get()), key.service.name().to_owned())
 }
 
 /// Counters as a column holds them: with commas, without the zeros at the end.

@@ -1,7 +1,7 @@
 //! What was used in each window of time: how it is added, and how it is summed up.
 
 use crate::db::connection::AnyConnection;
-use crate::db::given_rows::{Column, GivenRows};
+use crate::db::given_rows::{CUSTOMER_OF_SLOT, Column, GivenRows, service_of_slot};
 use crate::db::many_rows::{self, Cell};
 use crate::db::{DbError, ReadTx, WriteTx, number};
 use apikey::{CustomerId, Service};
@@ -31,8 +31,7 @@ pub fn add(
         Column::Integers(counted.iter().map(|(_, counters)| as_column(of(counters))).collect())
     };
     let given = GivenRows::new(vec![
-        ("customer_id", customers(counted.iter().map(|(key, _)| *key))),
-        ("service", services(counted.iter().map(|(key, _)| *key))),
+        GivenRows::slots(counted.iter().map(|(key, _)| *key)),
         ("admitted", column(Counters::admitted)),
         ("burst", column(|counters| counters.get(Counter::Burst))),
         ("rejected", column(Counters::rejected)),
@@ -43,7 +42,8 @@ pub fn add(
     let columns = COUNTED.join(", ");
     let statement = format!(
         "INSERT INTO usage_records (customer_id, service, window_start_s, window_length_s, {columns}) \
-         SELECT customer_id, service, {window_start_s}, {MINUTE_S}, {columns} FROM given WHERE true {}",
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, {columns} FROM given WHERE true {}",
+        service_of_slot(),
         add_on_conflict()
     );
     given.execute(tx.connection(), &statement)?;
@@ -81,26 +81,18 @@ fn add_reasons(
     }
     let words = reasons.iter().map(|(_, counter, _)| counter.word().to_owned()).collect();
     let given = GivenRows::new(vec![
-        ("customer_id", customers(reasons.iter().map(|(key, _, _)| *key))),
-        ("service", services(reasons.iter().map(|(key, _, _)| *key))),
+        GivenRows::slots(reasons.iter().map(|(key, _, _)| *key)),
         ("reason", Column::Texts(words)),
         ("count", Column::Integers(reasons.iter().map(|(_, _, count)| as_column(*count)).collect())),
     ]);
     let statement = format!(
         "INSERT INTO usage_reasons (customer_id, service, window_start_s, window_length_s, reason, count) \
-         SELECT customer_id, service, {window_start_s}, {MINUTE_S}, reason, count FROM given WHERE true \
-         {ADD_REASON_ON_CONFLICT}"
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, reason, count FROM given WHERE true \
+         {ADD_REASON_ON_CONFLICT}",
+        service_of_slot()
     );
     given.execute(connection, &statement)?;
     Ok(())
-}
-
-fn customers(keys: impl Iterator<Item = PolicyKey>) -> Column {
-    Column::Integers(keys.map(|key| i64::from(key.customer.get())).collect())
-}
-
-fn services(keys: impl Iterator<Item = PolicyKey>) -> Column {
-    Column::Texts(keys.map(|key| key.service.name().to_owned()).collect())
 }
 
 /// No counter that is believed is near 2^63.
