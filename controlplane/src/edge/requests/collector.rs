@@ -140,7 +140,7 @@ impl Shared {
             drop(pending);
             let end = self.clock.instant() + END_LIMIT;
             loop {
-                let (lines, statistics) = self.pending().next();
+                let (lines, statistics) = self.pending().next_part();
                 if lines.is_empty() && statistics.is_empty() {
                     break;
                 }
