@@ -50,6 +50,8 @@ class Variants:
             "SUIFTLY_UPSTREAM_PORT": str(backend_port),
             "SUIFTLY_UPSTREAM": f"127.0.0.1:{backend_port}",
             "SUIFTLY_LOG": "stdout",
+            # The peers write one log, too.
+            "SUIFTLY_REQUEST_LOG": "none",
         }
 
     def written(self, text):

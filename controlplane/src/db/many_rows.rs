@@ -7,6 +7,8 @@ use diesel::sql_types;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
+const POSTGRES_MARK: char = '$';
+
 /// How many rows one statement adds. SQLite takes 32,766 values in one, PostgreSQL 65,535; no table has 60 columns.
 const ROWS_MAX: usize = 500;
 
@@ -80,7 +82,7 @@ fn insert_with_end(
     Ok(())
 }
 
-/// `(?1, ?2), (?3, NULL)`: a place for every cell.
+/// `($1, $2), ($3, NULL)`: a place for every cell.
 fn push_rows(text: &mut String, mark: char, rows: &[Vec<Cell>]) {
     let mut bound = 0;
     for (number, row) in rows.iter().enumerate() {
@@ -92,8 +94,13 @@ fn push_rows(text: &mut String, mark: char, rows: &[Vec<Cell>]) {
                 text.push_str("NULL");
             } else {
                 bound += 1;
-                // Writing into a String cannot fail.
-                let _ = write!(text, "{mark}{bound}");
+                text.push(mark);
+                // SQLite counts places itself, and looks through all before it for one that has a number: thousands of them
+                // take seconds.
+                if mark == POSTGRES_MARK {
+                    // Writing into a String cannot fail.
+                    let _ = write!(text, "{bound}");
+                }
             }
         }
         text.push(')');
@@ -108,7 +115,7 @@ fn quoted(names: &[&str]) -> String {
 pub(in crate::db) const fn mark(connection: &AnyConnection) -> char {
     match connection {
         AnyConnection::Sqlite(_) => '?',
-        AnyConnection::Postgres(_) => '$',
+        AnyConnection::Postgres(_) => POSTGRES_MARK,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::db::request_stats::{self, StatsRow};
 use crate::db::{Database, DbError};
-use crate::domain::requests::Window;
-use std::time::Duration;
+use crate::domain::requests::{Window, pause_after};
+use std::time::{Duration, Instant};
 
 /// How long minutes are kept, then hours; days are kept.
 const MINUTES_FOR: Duration = Duration::from_secs(48 * 3_600);
 const HOURS_FOR: Duration = Duration::from_secs(90 * 86_400);
 /// How many rows one transaction moves: below 0.3 s, in which nobody else writes.
-const ROWS_MAX: i64 = 500;
+const ROWS_MAX: i64 = 200;
 
 /// Moves minutes that are older than 48 hours into their hours, and hours that are older than 90 days into their days, each
 /// chunk in a transaction: a row is in one window or in the other, never in both or in none. Only whole hours and days are
@@ -34,6 +34,7 @@ fn move_older(
     let before_s = to.start_of(now_ms.div_euclid(1_000).saturating_sub(kept_s));
     let mut moved = 0;
     loop {
+        let begun = Instant::now();
         let taken = database.write(|tx| {
             let rows = request_stats::take_oldest(tx, from, before_s, ROWS_MAX)?;
             let longer: Vec<StatsRow> = rows
@@ -51,5 +52,6 @@ fn move_older(
         if taken == 0 {
             return Ok(moved);
         }
+        pause_after(begun.elapsed());
     }
 }

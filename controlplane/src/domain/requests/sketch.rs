@@ -118,7 +118,12 @@ impl TryFrom<String> for Sketch {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::print_stdout,
+        reason = "a test fails by panicking, and prints its seed"
+    )]
     #![allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -3,7 +3,7 @@
 use crate::app::chain_of;
 use crate::clock::Clock;
 use crate::config::RequestLogConfig;
-use crate::domain::requests::{Batch, LINES_MAX, can_have_begun};
+use crate::domain::requests::{Batch, LINES_MAX, can_have_begun, pause_after};
 use crate::edge::requests::haproxy_line::{LEN_MAX, parse};
 use crate::edge::requests::{LineSocket, Pending, RequestCounts, Sink, SinkError, Why};
 use crate::random;
@@ -17,9 +17,6 @@ const LINES_EVERY: Duration = Duration::from_secs(1);
 const STATISTICS_EVERY: Duration = Duration::from_secs(10);
 /// How long it rests after a batch that was not taken, and where the socket cannot be had.
 const REST: Duration = Duration::from_secs(1);
-/// The longest pause between two batches. A pause is half as long as its batch took: while we write to the database nobody else
-/// does, and a revocation must get its turn.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How long the last batches may take when the process ends.
 const END_LIMIT: Duration = Duration::from_millis(500);
 
@@ -143,7 +140,7 @@ impl Shared {
             drop(pending);
             let end = self.clock.instant() + END_LIMIT;
             loop {
-                let (lines, statistics) = self.pending().take_some();
+                let (lines, statistics) = self.pending().next_part();
                 if lines.is_empty() && statistics.is_empty() {
                     break;
                 }
@@ -171,7 +168,7 @@ impl Shared {
                 Ok(()) => {
                     self.counts.count_stored(batch.lines.len());
                     *logged = None;
-                    std::thread::sleep((begun.elapsed() / 2).min(PAUSE_MAX));
+                    pause_after(begun.elapsed());
                     return;
                 }
                 Err(error) => error,

@@ -102,7 +102,7 @@ impl<T> TransposeOrBad<T> for Option<Option<T>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
     use super::*;
 
     const SERVED: &str = r#"{"id":"1795288456-12-242696378","time":"1795288456.582","client":"192.0.2.1","customer":"305419896","service":"seal","key":"410000011234ABCD","class":"burst","reason":"-","status":200,"received_bytes":52,"sent_bytes":49,"queue_ms":0,"connect_ms":0,"response_ms":7,"total_ms":8,"server":"seal1","end":"----"}"#;

@@ -54,7 +54,7 @@ impl Pending {
     }
 
     /// The next lines and sums to hand over, as many as a batch may have.
-    pub fn take_some(&mut self) -> (Vec<RequestLine>, Vec<MinuteRow>) {
+    pub fn next_part(&mut self) -> (Vec<RequestLine>, Vec<MinuteRow>) {
         let lines = self.lines.drain(..self.lines.len().min(LINES_MAX)).collect();
         let mut statistics = Vec::new();
         while statistics.len() < STATISTICS_MAX
@@ -114,7 +114,7 @@ mod tests {
         }
         assert_eq!(pending.take(line(41_000, 7), 0), Some(Why::Sampled));
         pending.begin_statistics();
-        let (lines, statistics) = pending.take_some();
+        let (lines, statistics) = pending.next_part();
         assert_eq!((lines.len(), pending.lines()), (LINES_MAX, LINES_WAITING_MAX - LINES_MAX));
         let [row] = <[MinuteRow; 1]>::try_from(statistics).unwrap();
         assert_eq!(
@@ -142,6 +142,6 @@ mod tests {
         assert_eq!(pending.take(line(1, 5), u32::MAX), None);
         pending.begin_statistics();
         assert_eq!(pending.take(line(1, 100_001), u32::MAX), None);
-        assert_eq!(pending.take_some().1.len(), STATISTICS_MAX);
+        assert_eq!(pending.next_part().1.len(), STATISTICS_MAX);
     }
 }
