@@ -13,6 +13,7 @@ pub mod domain;
 pub mod edge;
 pub mod http;
 pub mod keyring;
+pub mod ledger_view;
 pub mod problem;
 pub mod random;
 
