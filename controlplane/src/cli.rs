@@ -1,7 +1,7 @@
 //! The command line: arguments → one call, output, exit code.
 //!
-//! Every command answers a [`Reply`] or a [`Failure`]; only this file prints. With `--json` stdout is exactly
-//! one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
+//! Every command answers a [`Reply`] or a [`Failure`]; only this file prints (and [`usage`], whose output may have no end).
+//! With `--json` stdout is exactly one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
 
 pub mod admin_allowlist;
 pub mod admin_customer;
@@ -28,6 +28,10 @@ pub mod moment;
 pub mod reply;
 pub mod revocation_list;
 pub mod serve;
+pub mod usage;
+pub mod usage_dump;
+pub mod usage_top;
+pub mod usage_watch;
 
 pub use failure::{Exit, Failure};
 pub use reply::Reply;
@@ -71,6 +75,9 @@ enum Command {
     /// What each edge has, and whether it is what the database says
     #[command(subcommand, after_help = "Example:\n  suiftly edge status")]
     Edge(edge::EdgeCommand),
+    /// What the edge on this machine counts: who calls, how much, with what outcome
+    #[command(subcommand, after_help = "Example:\n  suiftly usage top")]
+    Usage(usage::UsageCommand),
     /// Make and examine keys with a keyring file, without a database
     #[command(subcommand, after_help = "Example:\n  suiftly key inspect --key -  < file-with-the-key")]
     Key(key::KeyCommand),
@@ -153,7 +160,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     let json = arguments.json;
     let outcome = Config::from_variables(variables)
         .map_err(Failure::from)
-        .and_then(|config| dispatch(arguments.command, &config, clock));
+        .and_then(|config| dispatch(arguments.command, json, &config, clock));
     match outcome {
         Ok(reply) => print_reply(&reply, json).into(),
         Err(failure) => {
@@ -166,7 +173,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     }
 }
 
-fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Failure> {
+fn dispatch(command: Command, json: bool, config: &Config, clock: Clock) -> Result<Reply, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(arguments, config, clock),
         Command::Agent(arguments) => agent::run(&arguments, config, clock),
@@ -181,6 +188,7 @@ fn dispatch(command: Command, config: &Config, clock: Clock) -> Result<Reply, Fa
         Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),
         Command::Admin(Admin::Requests(arguments)) => admin_requests::run(&arguments, config, &clock),
         Command::Edge(command) => edge::run(&command, config, &clock),
+        Command::Usage(command) => usage::run(&command, json, config, &clock),
         Command::Key(command) => key::run(&command, config),
         Command::Backup(arguments) => backup::backup(&arguments, config, &clock),
         Command::Restore(arguments) => backup::restore(&arguments, config, &clock),

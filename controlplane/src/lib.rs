@@ -14,6 +14,7 @@ pub mod edge;
 pub mod http;
 pub mod jobs;
 pub mod keyring;
+pub mod ledger_view;
 pub mod problem;
 pub mod random;
 
