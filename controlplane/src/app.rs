@@ -126,8 +126,7 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
                 .map_err(SourceError::Offer)?;
             let mirror = Mirror::from_snapshot(database.read(feed::snapshot)?);
             // In place before the API answers, which whoever starts HAProxy waits for.
-            meter =
-                Some(metering::prepare(config.state.folder.clone(), clock.clone(), mirror.policies().len()));
+            meter = Some(metering::prepare(config, clock.clone(), mirror.policies().len()));
             let source = Box::new(DatabaseSource { database, clock: clock.clone() });
             let agent = Agent::start(source, mirror, config, Arc::clone(&board), scans, clock.clone())?;
             watcher = Some(watcher::watch(&config.state.maps(), Arc::clone(&board)));
@@ -215,7 +214,7 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
     });
     let board = Arc::new(Board::new(clock.clone(), &config.edge.id));
     let policies = known.as_ref().map_or(0, |known| known.policies().len());
-    let meter = metering::prepare(config.state.folder.clone(), clock.clone(), policies);
+    let meter = metering::prepare(config, clock.clone(), policies);
     let position = known.as_ref().map(Mirror::position);
     let source = follower::start(Arc::clone(&control_plane), position, Arc::clone(&board))
         .map_err(ServeError::Thread)?;

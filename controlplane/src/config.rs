@@ -77,6 +77,8 @@ pub struct EdgeConfig {
     pub modules: PathBuf,
     /// `SUIFTLY_HOME`, default the working directory: where `lua/` and `haproxy/` are.
     pub home: PathBuf,
+    /// `SUIFTLY_BOOT_ID`: which run of the machine this is, where `/proc` does not tell.
+    pub boot_id: Option<String>,
 }
 
 /// The keyring file.
@@ -113,6 +115,7 @@ impl Config {
             modules: text(variables, "SUIFTLY_MODULES")
                 .map_or_else(|| state.folder.join("modules"), PathBuf::from),
             home: PathBuf::from(text(variables, "SUIFTLY_HOME").unwrap_or(".")),
+            boot_id: text(variables, "SUIFTLY_BOOT_ID").map(str::to_owned),
         };
         let keyring = KeyringConfig {
             file: text(variables, "SUIFTLY_KEYRING")

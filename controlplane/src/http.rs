@@ -53,6 +53,8 @@ pub struct State {
     pub polls: Places,
     /// How many readings of its ledgers each edge tells at once.
     pub readings: Places,
+    /// How many batches of its request log each edge hands over at once.
+    pub batches: Places,
     /// What became of this machine's log lines.
     pub requests: Arc<RequestCounts>,
 }
@@ -70,6 +72,7 @@ impl State {
             offers: places(),
             polls,
             readings,
+            batches: Places::default(),
             requests: Arc::default(),
         }
     }

@@ -91,7 +91,7 @@ fn an_edge_tells_usage_with_its_token_and_only_its_own(backend: Backend) {
     for (name, expected) in [
         ("suiftly_usage_readings_total", 3),
         ("suiftly_usage_slots_total", 2),
-        ("suiftly_usage_refused_total", 2),
+        ("suiftly_usage_foreign_ledger_total", 2),
         ("suiftly_usage_set_aside_total", 0),
     ] {
         assert_eq!(stack.metric(name), expected, "{name}");

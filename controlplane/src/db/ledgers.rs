@@ -45,6 +45,12 @@ pub fn last_begun_ms(tx: &mut ReadTx<'_>, edge: &str) -> Result<Option<i64>, DbE
     Ok(of_edge.select(dsl::first_heard_at_ms).first(tx.connection()).optional()?)
 }
 
+/// How many new ledgers an edge has reported since then (unix milliseconds).
+pub fn begun_since(tx: &mut ReadTx<'_>, edge: &str, since_ms: i64) -> Result<i64, DbError> {
+    let of_edge = dsl::ledgers.filter(dsl::edge.eq(edge)).filter(dsl::first_heard_at_ms.gt(since_ms));
+    Ok(of_edge.count().get_result(tx.connection())?)
+}
+
 /// Adds a ledger that an edge has just reported for the first time.
 pub fn insert(tx: &mut WriteTx<'_>, edge: &str, new: NewLedger, now_ms: i64) -> Result<(), DbError> {
     let row = (

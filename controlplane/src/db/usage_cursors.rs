@@ -22,9 +22,7 @@ struct KnownColumns {
     #[diesel(sql_type = sql_types::BigInt)]
     place: i64,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
-    counters: Option<String>,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
-    heard_at_ms: Option<i64>,
+    taken: Option<String>,
     #[diesel(sql_type = sql_types::BigInt)]
     customers: i64,
 }
@@ -38,27 +36,30 @@ pub fn known(
     let slots: Vec<PolicyKey> = slots.collect();
     let given = GivenRows::new(vec![GivenRows::slots(slots.iter().copied())]);
     // Subqueries and no joins: PostgreSQL would read all of a table for some thousand rows of it.
-    let of_slot = format!(
-        "FROM usage_cursors c WHERE c.ledger_id = {} AND c.customer_id = {CUSTOMER_OF_SLOT} AND c.service = {}",
+    // One look at a cursor gives both of its columns. Who has one was a customer when it was made, and customers stay.
+    let query = format!(
+        ", found AS MATERIALIZED (SELECT given.place, given.slot, (SELECT c.heard_at_ms || ';' || c.counters \
+         FROM usage_cursors c WHERE c.ledger_id = {} AND c.customer_id = {CUSTOMER_OF_SLOT} AND c.service = {}) AS taken FROM given) \
+         SELECT given.place, given.taken, CASE WHEN given.taken IS NULL THEN (SELECT count(*) FROM customers k \
+         WHERE k.customer_id = {CUSTOMER_OF_SLOT}) ELSE 1 END AS customers FROM found AS given",
         column_of(ledger.get()),
         service_of_slot()
-    );
-    let query = format!(
-        "SELECT given.place, (SELECT c.counters {of_slot}) AS counters, (SELECT c.heard_at_ms {of_slot}) AS heard_at_ms, \
-         (SELECT count(*) FROM customers k WHERE k.customer_id = {CUSTOMER_OF_SLOT}) AS customers FROM given"
     );
     let found: Vec<KnownColumns> = given.load(tx.connection(), &query)?;
     let mut known = vec![Known::default(); slots.len()];
     for row in found {
-        let taken = match (row.counters, row.heard_at_ms) {
-            (Some(text), Some(heard_at_ms)) => Some((counters_of("usage_cursors", &text)?, heard_at_ms)),
-            _ => None,
-        };
+        let taken = row.taken.as_deref().map(taken_of).transpose()?;
         if let Some(place) = usize::try_from(row.place).ok().and_then(|place| known.get_mut(place)) {
             *place = Known { taken, has_customer: row.customers > 0 };
         }
     }
     Ok(known)
+}
+
+fn taken_of(text: &str) -> Result<(Counters, i64), DbError> {
+    let unexpected = || DbError::unexpected("usage_cursors", format!("a cursor is `{text}`"));
+    let (heard_at_ms, counters) = text.split_once(';').ok_or_else(unexpected)?;
+    Ok((counters_of("usage_cursors", counters)?, heard_at_ms.parse().map_err(|_| unexpected())?))
 }
 
 /// Notes what was taken of these slots; each stands here once.
@@ -73,6 +74,7 @@ pub fn store(
         GivenRows::slots(slots.iter().map(|slot| slot.key)),
         ("counters", Column::Texts(counters)),
     ]);
+    // No `UPDATE … FROM given`: SQLite would read the whole list for each row of the table.
     let statement = format!(
         "INSERT INTO usage_cursors (ledger_id, customer_id, service, counters, heard_at_ms) \
          SELECT {}, {CUSTOMER_OF_SLOT}, {}, counters, {now_ms} FROM given WHERE true \

@@ -26,7 +26,7 @@ pub(super) fn ledger(patient: &Patient<'_>) -> Vec<Finding> {
     if !reader.unplaced().is_zero() {
         let seen =
             format!("{} requests were counted for nobody, since it was full", reader.unplaced().admitted());
-        findings.push(Finding::problem(CHECK, seen, "see docs/FAILURE-MODES.md, `LedgerLosesRequests`"));
+        findings.push(Finding::problem(CHECK, seen, "see docs/FAILURE-MODES.md, `SuiftlyCountedForNobody`"));
     }
     let mode = std::fs::metadata(&path).map_or(0, |found| found.mode() & 0o777);
     if mode & 0o007 != 0 {

@@ -28,6 +28,10 @@ const SLOTS_A_TRANSACTION: usize = 2_500;
 /// The most that may be set aside and not decided on. An edge that reports on and on what nobody believes would fill the disk.
 const UNDECIDED_MAX: i64 = 100_000;
 
+/// How many new ledgers an edge may report in an hour. One that grows with its customers needs six to grow a thousandfold.
+const LEDGERS_PER_HOUR: i64 = 60;
+const MS_PER_HOUR: i64 = 3_600_000;
+
 /// What a reading has brought.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Taken {
@@ -59,6 +63,9 @@ pub enum UsageError {
         "{UNDECIDED_MAX} reports are set aside and nobody has decided on them; `suiftly admin usage-set-aside list` shows them"
     )]
     TooMuchSetAside,
+    /// The edge has begun one ledger after another: each is believed a little more than the time it was there.
+    #[error("the edge has begun {LEDGERS_PER_HOUR} ledgers within an hour")]
+    TooManyLedgers,
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -111,6 +118,10 @@ fn take_part(
 ) -> Result<Taken, UsageError> {
     let ledger = own_ledger(tx, edge, told, now_ms)?;
     if ledger.closed_at_ms.is_some() {
+        // A repeated end has none. Slots mean that somebody counts in a ledger whose end was told.
+        if !slots.is_empty() {
+            tracing::error!(edge, ledger = %told.ledger, slots = slots.len(), "a closed ledger is still counted in; it is not taken");
+        }
         return Ok(Taken::default());
     }
     let known = usage_cursors::known(tx, told.ledger, slots.iter().map(|slot| slot.key))?;
@@ -157,6 +168,9 @@ fn own_ledger(tx: &mut WriteTx<'_>, edge: &str, told: &Told, now_ms: i64) -> Res
         );
         return Err(UsageError::OtherEdge { ledger: told.ledger, owner: row.edge });
     }
+    if ledgers::begun_since(tx, edge, now_ms.saturating_sub(MS_PER_HOUR))? >= LEDGERS_PER_HOUR {
+        return Err(UsageError::TooManyLedgers);
+    }
     let edge_known_ms = edges::find(tx, edge)?.map_or(now_ms, |row| row.created_at_ms);
     let last_begun_ms = ledgers::last_begun_ms(tx, edge)?;
     let counts_from_ms = plausible::counts_from_ms(told.created_at_ms, last_begun_ms, edge_known_ms, now_ms);
@@ -186,7 +200,8 @@ impl News {
         if new.is_zero() {
             return;
         }
-        match bound.objection(&new, known.has_customer, since_ms, now_ms) {
+        let whole = slot.counters.max(&cursor);
+        match bound.objection((&new, since_ms), (&whole, counts_from_ms), known.has_customer, now_ms) {
             None => self.believed.push((slot.key, new)),
             Some(why) => self.set_aside.push((slot.key, new, why)),
         }

@@ -45,9 +45,19 @@ pub struct Made {
 
 impl LedgerFiles {
     /// The files in this folder.
-    pub fn new(folder: PathBuf, clock: Clock) -> Self {
-        let boot = std::fs::read(BOOT_ID).map_or(0, |id| digest_of_bytes(&id));
+    ///
+    /// `boot_id` names this run of the machine where the kernel does not tell it: in a unit that hides most of `/proc`.
+    pub fn new(folder: PathBuf, clock: Clock, boot_id: Option<&str>) -> Self {
+        let told = boot_id.map(str::to_owned).or_else(|| std::fs::read_to_string(BOOT_ID).ok());
+        // Written with dashes there, without them by systemd.
+        let hex_digits = told.map(|id| id.replace(|c: char| !c.is_ascii_hexdigit(), ""));
+        let boot = hex_digits.filter(|id| !id.is_empty()).map_or(0, |id| digest_of_bytes(id.as_bytes()));
         Self { folder, clock, boot }
+    }
+
+    /// Whether it is known which run of the machine this is.
+    pub const fn knows_the_boot(&self) -> bool {
+        self.boot != 0
     }
 
     /// The file that workers count in.
@@ -84,17 +94,29 @@ impl LedgerFiles {
             linked => linked,
         };
         match linked {
-            Ok(()) => self.make(generation + 1, slots),
+            Ok(()) => {
+                let made = self.make(generation + 1, slots);
+                if made.reader.is_none() && is_same(&present, &former) {
+                    // Nothing has changed: the one file has its one name again. `former` takes care of it if this fails.
+                    drop(std::fs::remove_file(&former));
+                }
+                made
+            }
             Err(error) => Made { problem: Some(format!("{}: {error}", former.display())), ..Made::default() },
         }
     }
 
-    /// Slots of the file that follows on one that has become too full.
-    pub fn slots_after(&self, full: &Header) -> usize {
+    /// Slots of the file that follows on one that has become too full, or is too small for so many policies.
+    pub fn slots_after(&self, full: &Header, policies: usize) -> usize {
         let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
         let lasted_ms = now_ms.saturating_sub(full.created_at_ms);
         let slots = if lasted_ms < FILLED_FAST_MS { full.slots.saturating_mul(GROWTH) } else { full.slots };
-        slots.clamp(SLOTS_MIN, SLOTS_MAX)
+        slots.max(Self::slots_for(policies)).clamp(SLOTS_MIN, SLOTS_MAX)
+    }
+
+    /// Slots of a file for so many policies: half full when all of them are used.
+    pub fn slots_for(policies: usize) -> usize {
+        policies.saturating_mul(2).min(SLOTS_MAX).next_power_of_two().max(SLOTS_MIN)
     }
 
     /// Where a former file stands.
@@ -116,6 +138,17 @@ impl LedgerFiles {
         }
     }
 
+    /// Files that could not be read and were set aside, until somebody has looked and deleted them.
+    pub fn set_aside_before(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let is_aside = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ledger-set-aside-"))
+        };
+        let mut aside: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_aside).collect();
+        aside.sort();
+        aside
+    }
+
     /// The former files that are still there, oldest first.
     ///
     /// # Errors
@@ -124,7 +157,13 @@ impl LedgerFiles {
         let mut former = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            former.extend(generation_of(&path).map(|generation| (generation, path)));
+            let Some(generation) = generation_of(&path) else { continue };
+            if is_same(&self.present(), &path) {
+                // Another name for the one that workers count in: a replacement that was cut off. It must not be closed.
+                std::fs::remove_file(&path)?;
+                continue;
+            }
+            former.push((generation, path));
         }
         former.sort();
         Ok(former.into_iter().map(|(_, path)| path).collect())
@@ -194,7 +233,7 @@ mod tests {
     use std::time::Duration;
 
     fn files(folder: &Path, clock: &Clock) -> LedgerFiles {
-        LedgerFiles::new(folder.to_owned(), clock.clone())
+        LedgerFiles::new(folder.to_owned(), clock.clone(), None)
     }
 
     #[test]
@@ -214,17 +253,17 @@ mod tests {
         let files = files(folder.path(), &clock);
         let first = files.make_sure(0).reader.unwrap();
         let header = *first.header().unwrap();
-        assert_eq!(files.slots_after(&header), SLOTS_MIN * GROWTH);
-        let second = files.replace(&first, files.slots_after(&header)).reader.unwrap();
+        assert_eq!(files.slots_after(&header, 0), SLOTS_MIN * GROWTH);
+        let second = files.replace(&first, files.slots_after(&header, 0)).reader.unwrap();
         assert_eq!(
             second.header().map(|header| (header.generation, header.slots)),
             Some((2, SLOTS_MIN * GROWTH))
         );
         assert_eq!(files.former().unwrap(), [folder.path().join("ledger-1")]);
         clock.advance(Duration::from_secs(86_400));
-        assert_eq!(files.slots_after(&header), SLOTS_MIN);
+        assert_eq!(files.slots_after(&header, 0), SLOTS_MIN);
         assert_eq!(
-            files.slots_after(&Header { slots: SLOTS_MAX, created_at_ms: u64::MAX, ..header }),
+            files.slots_after(&Header { slots: SLOTS_MAX, created_at_ms: u64::MAX, ..header }, 0),
             SLOTS_MAX
         );
     }
@@ -234,6 +273,10 @@ mod tests {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::standing_at(1_000));
         std::fs::write(folder.path().join("ledger"), b"nonsense").unwrap();
         let made = files(folder.path(), &clock).make_sure(0);
+        assert_eq!(
+            files(folder.path(), &clock).set_aside_before(),
+            made.aside.iter().cloned().collect::<Vec<_>>()
+        );
         assert!(made.reader.is_some());
         assert!(made.alarm.unwrap().contains("ledger-set-aside-1970-01-01T000001.000Z"));
         let aside = folder.path().join("ledger-set-aside-1970-01-01T000001.000Z");
@@ -253,5 +296,31 @@ mod tests {
         assert_eq!((header.generation, header.slots), (2, SLOTS_MIN));
         assert_ne!(Some(header.id), first.header().map(|header| header.id));
         assert_eq!(after.former().unwrap(), [folder.path().join("ledger-1")]);
+    }
+
+    #[test]
+    fn a_replacement_that_fails_leaves_one_file_with_one_name() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::standing_at(1_000));
+        let files = files(folder.path(), &clock);
+        let first = files.make_sure(0).reader.unwrap();
+        // Where the draft of the next one would be written there is a folder: as if the disk were full.
+        std::fs::create_dir(folder.path().join("ledger.new")).unwrap();
+        let made = files.replace(&first, SLOTS_MIN);
+        assert!(made.reader.is_none() && made.problem.is_some());
+        assert_eq!(files.former().unwrap(), Vec::<PathBuf>::new());
+        // Cut off in between by a kill: the second name goes, the file stays.
+        std::fs::hard_link(files.present(), folder.path().join("ledger-1")).unwrap();
+        assert_eq!(files.former().unwrap(), Vec::<PathBuf>::new());
+        assert!(!folder.path().join("ledger-1").exists());
+        assert_eq!(files.make_sure(0).reader.unwrap().header(), first.header());
+    }
+
+    #[test]
+    fn the_boot_is_told_or_read_and_written_in_one_way() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::standing_at(1_000));
+        let of = |boot_id| LedgerFiles::new(folder.path().to_owned(), clock.clone(), boot_id).boot;
+        assert_eq!(of(Some("12ab-34cd")), of(Some("12ab34cd")));
+        assert_ne!(of(Some("12ab34cd")), of(Some("12ab34ce")));
+        assert!(of(None) != 0 && of(Some("-")) == 0);
     }
 }

@@ -78,6 +78,11 @@ impl FollowedLedger {
         self.waiting.first_key_value().map(|(minute_ms, _)| *minute_ms)
     }
 
+    /// Has every slot told again, whole, when it is read next.
+    pub(super) fn tell_all_again(&mut self) {
+        self.read.fill(0);
+    }
+
     /// Whether all of it was told and nobody will count in it again.
     pub(super) fn is_over(&self) -> bool {
         self.is_over && self.waiting.is_empty()
@@ -117,7 +122,11 @@ impl FollowedLedger {
     pub(super) fn tell<E>(&mut self, mut tell: impl FnMut(&LedgerReading) -> Result<(), E>) -> Result<(), E> {
         while let Some(mut first) = self.waiting.first_entry() {
             let minute = first.get_mut();
-            let numbers: Vec<u32> = minute.slots.keys().copied().collect();
+            let mut numbers: Vec<u32> = minute.slots.keys().copied().collect();
+            // By customer, as the tables are that this goes into.
+            numbers.sort_unstable_by_key(|number| {
+                minute.slots.get(number).map(|slot| (slot.key.customer, slot.key.service))
+            });
             for numbers in numbers.chunks(SLOTS_PER_DELIVERY) {
                 let slots =
                     numbers.iter().filter_map(|number| minute.slots.get(number)).map(SlotReading::to_wire);

@@ -5,12 +5,15 @@
 //! if it stands still, workers count on, and it finds everything when it goes on.
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::edge::board::Board;
 use crate::edge::ledger_files::{LedgerFiles, Made};
 use crate::edge::ledger_reading::FollowedLedger;
 use crate::edge::runtime_socket::{MasterSocket, SocketError};
+use edgeformat::StreamId;
 use edgeformat::ledger::{Counters, LedgerReading};
 use ledger::LedgerReader;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,8 +32,8 @@ const RELOAD_TAKES_MAX: Duration = Duration::from_secs(15);
 const RELOAD_LIMIT: Duration = Duration::from_secs(2);
 /// The least time between two files.
 const REPLACE_EVERY: Duration = Duration::from_secs(30);
-/// Slots of the first file for each policy.
-const SLOTS_PER_POLICY: usize = 4;
+/// The same while requests find no slot.
+const REPLACE_FULL_EVERY: Duration = Duration::from_secs(3);
 const MS_PER_S: i64 = 1_000;
 
 /// Why a reading was not taken.
@@ -60,9 +63,10 @@ pub struct Metering {
     pub total: Counters,
     /// The same when this process began.
     pub total_at_start: Counters,
-    /// Requests let through that found no slot; nobody is billed for them.
+    /// Requests let through that found no slot, as far as this process has seen; nobody is billed for them.
     pub unplaced: u64,
-    /// Requests let through that stand in a worker's memory only; nobody is billed for them.
+    /// Requests let through that stand, or stood, in a worker's memory only, as far as this process has seen; nobody is billed
+    /// for them.
     pub uncollected: u64,
     /// Since when something waits to be told, unix milliseconds.
     pub waiting_since_ms: Option<i64>,
@@ -73,9 +77,9 @@ pub struct Metering {
 }
 
 impl Metering {
-    /// Requests let through since this process began.
-    pub fn admitted_since_start(&self) -> u64 {
-        self.total.since(&self.total_at_start).admitted()
+    /// What was counted since this process began: numbers that begin at 0 with it, as Prometheus wants them.
+    pub fn since_start(&self) -> Counters {
+        self.total.since(&self.total_at_start)
     }
 
     /// For how long the oldest count has waited to be told, in seconds.
@@ -86,10 +90,10 @@ impl Metering {
 
 /// Has a file in place that workers can count in, before HAProxy starts. `policies` is how many customers' services there
 /// are.
-pub fn prepare(folder: PathBuf, clock: Clock, policies: usize) -> Prepared {
-    let files = LedgerFiles::new(folder, clock);
-    let made = files.make_sure(policies.saturating_mul(SLOTS_PER_POLICY));
-    Prepared { files, made, policies }
+pub fn prepare(config: &Config, clock: Clock, policies: usize) -> Prepared {
+    let files = LedgerFiles::new(config.state.folder.clone(), clock, config.edge.boot_id.as_deref());
+    let made = files.make_sure(LedgerFiles::slots_for(policies));
+    Prepared { files, made }
 }
 
 /// The files as they are before HAProxy starts.
@@ -97,7 +101,6 @@ pub fn prepare(folder: PathBuf, clock: Clock, policies: usize) -> Prepared {
 pub struct Prepared {
     files: LedgerFiles,
     made: Made,
-    policies: usize,
 }
 
 /// Starts the thread; it ends when the board says so.
@@ -113,10 +116,12 @@ pub fn start(
 ) -> std::io::Result<()> {
     let meter = Meter {
         files: prepared.files,
-        policies: prepared.policies,
         present: None,
         former: Vec::new(),
         ended: Counters::default(),
+        ended_unplaced: 0,
+        uncollected: BTreeMap::new(),
+        stream: None,
         total_at_start: None,
         replaced_at: None,
         reload: None,
@@ -140,11 +145,16 @@ pub fn start(
 
 struct Meter {
     files: LedgerFiles,
-    policies: usize,
     present: Option<FollowedLedger>,
     former: Vec<FollowedLedger>,
     /// What was counted in files that are gone.
     ended: Counters,
+    /// Requests that found no slot in those.
+    ended_unplaced: u64,
+    /// By worker's instance: the most that its memory had and no ledger.
+    uncollected: BTreeMap<String, u64>,
+    /// The history that the database is in, as far as is known.
+    stream: Option<StreamId>,
     total_at_start: Option<Counters>,
     replaced_at: Option<Instant>,
     /// For which file a reload was asked for, and when.
@@ -169,6 +179,15 @@ impl Meter {
     fn run(mut self, made: Made) {
         self.take_in(made);
         self.find_former();
+        if !self.files.knows_the_boot() {
+            self.alarms.push(
+                "which run of this machine this is cannot be found out; set SUIFTLY_BOOT_ID (in a unit: %b). Without it what a power cut leaves of the ledger may be counted on"
+                    .to_owned(),
+            );
+        }
+        // Whoever asks now must not take it for a machine without a ledger; and telling may take a while.
+        self.read();
+        self.publish(None);
         while !self.board.is_stopping() {
             self.look();
             self.board.wait_for_news(TICK, |_| false);
@@ -190,26 +209,32 @@ impl Meter {
     }
 
     fn keep_a_file_in_place(&mut self) {
+        let policies = self.board.state().policies;
         let is_damaged = !LedgerReader::open(&self.files.present()).is_ok_and(|reader| {
             reader.header().copied() == self.present.as_ref().map(|present| *present.header())
         });
         if is_damaged {
-            return self.take_in(self.files.make_sure(self.policies.saturating_mul(SLOTS_PER_POLICY)));
+            return self.take_in(self.files.make_sure(LedgerFiles::slots_for(policies)));
         }
-        let now = self.clock.instant();
-        let may_replace =
-            self.replaced_at.is_none_or(|at| now.saturating_duration_since(at) >= REPLACE_EVERY);
-        let Some(present) = self.present.as_ref().filter(|_| may_replace) else { return };
+        let Some(present) = &self.present else { return };
         let (slots, taken) = present.reader().fill();
-        if taken < slots / 2 && present.reader().unplaced().is_zero() {
+        let is_full = !present.reader().unplaced().is_zero();
+        if taken < slots / 2 && slots >= policies && !is_full {
+            self.problem = None;
             return;
         }
-        let slots_after = self.files.slots_after(present.header());
+        let now = self.clock.instant();
+        let rest = if is_full { REPLACE_FULL_EVERY } else { REPLACE_EVERY };
+        if self.replaced_at.is_some_and(|at| now.saturating_duration_since(at) < rest) {
+            return;
+        }
+        let slots_after = self.files.slots_after(present.header(), policies);
         tracing::info!(
             slots,
             taken,
+            policies,
             slots_after,
-            "the usage ledger is half full; another one takes its place"
+            "the usage ledger becomes too full; another one takes its place"
         );
         let made = self.files.replace(present.reader(), slots_after);
         self.replaced_at = Some(now);
@@ -219,7 +244,6 @@ impl Meter {
     fn take_in(&mut self, made: Made) {
         if let Some(alarm) = made.alarm {
             tracing::error!(alarm, "a usage ledger could not be used");
-            self.alarms.push(alarm);
         }
         self.problem = made.problem;
         let Some((reader, header)) =
@@ -256,6 +280,14 @@ impl Meter {
 
     fn read(&mut self) {
         let now_ms = self.clock.now_ms();
+        let stream = self.board.state().database.map(|position| position.stream);
+        let before = self.stream;
+        self.stream = stream.or(before);
+        if before.is_some() && self.stream != before {
+            // A database from a backup lacks what was told since; what it has already is not taken twice.
+            tracing::info!("the database is another one than before; all that was counted is told again");
+            self.present.iter_mut().chain(&mut self.former).for_each(FollowedLedger::tell_all_again);
+        }
         self.present.iter_mut().for_each(|ledger| ledger.read(now_ms, false));
         self.former.iter_mut().for_each(|ledger| ledger.read(now_ms, true));
     }
@@ -263,28 +295,20 @@ impl Meter {
     fn tell(&mut self) {
         let begun = self.clock.instant();
         let mut failed = None;
-        for ledger in self.former.iter_mut().chain(&mut self.present) {
-            if let Err(error) = ledger.tell(&mut self.sink) {
-                failed = Some(error);
-                break;
-            }
-        }
-        let (ended, former) = std::mem::take(&mut self.former).into_iter().partition(FollowedLedger::is_over);
-        self.former = former;
-        // With an error it may be that the end was not heard.
-        let ended: Vec<FollowedLedger> = ended;
-        for ledger in ended {
-            if failed.is_some() {
-                self.former.push(ledger);
-                continue;
-            }
-            match self.files.forget(ledger.path()) {
-                Ok(()) => self.ended = self.ended.plus(&ledger.total()),
+        // One that is not taken does not keep the others from being told.
+        let former = std::mem::take(&mut self.former);
+        for mut ledger in former {
+            match ledger.tell(&mut self.sink) {
+                Ok(()) if ledger.is_over() => self.end(ledger),
+                Ok(()) => self.former.push(ledger),
                 Err(error) => {
-                    tracing::warn!(%error, file = %ledger.path().display(), "a former ledger cannot be deleted");
                     self.former.push(ledger);
+                    failed = Some(error);
                 }
             }
+        }
+        if let Some(Err(error)) = self.present.as_mut().map(|ledger| ledger.tell(&mut self.sink)) {
+            failed = Some(error);
         }
         let now = self.clock.instant();
         let rest = match &failed {
@@ -303,6 +327,20 @@ impl Meter {
             TellError::Later(why) => format!("the control plane was not told what was used: {why}"),
             TellError::Never(why) => format!("the control plane refuses the usage ledger: {why}"),
         });
+    }
+
+    /// All of it was taken, and nobody counts in it any more.
+    fn end(&mut self, ledger: FollowedLedger) {
+        if let Err(error) = self.files.forget(ledger.path()) {
+            tracing::warn!(%error, file = %ledger.path().display(), "a former ledger cannot be deleted");
+            return self.former.push(ledger);
+        }
+        let unplaced = ledger.reader().unplaced().admitted();
+        if unplaced > 0 {
+            tracing::error!(unplaced, "requests were counted for nobody: the ledger was full");
+        }
+        self.ended = self.ended.plus(&ledger.total());
+        self.ended_unplaced = self.ended_unplaced.saturating_add(unplaced);
     }
 
     /// A worker that counts in another file, or in its memory, gets this one by a reload. Asked for once for each file; old
@@ -347,10 +385,16 @@ impl Meter {
 
     fn publish(&mut self, reload: Option<String>) {
         let statuses = self.board.state().statuses;
-        let uncollected = statuses.values().filter_map(|status| status.ledger.as_ref());
-        let uncollected = uncollected.map(|ledger| ledger.uncollected).sum();
+        for status in statuses.values() {
+            let now = status.ledger.as_ref().map_or(0, |ledger| ledger.uncollected);
+            if now > 0 {
+                // A worker that was reloaded takes its memory with it; what was lost stays lost.
+                let most = self.uncollected.entry(status.instance.clone()).or_default();
+                *most = now.max(*most);
+            }
+        }
         let all = || self.former.iter().chain(&self.present);
-        let unplaced = all().map(|ledger| ledger.reader().unplaced().admitted()).sum();
+        let unplaced: u64 = all().map(|ledger| ledger.reader().unplaced().admitted()).sum();
         let header = self.present.as_ref().map(|present| *present.header());
         let (slots, taken) = self.present.as_ref().map_or((0, 0), |present| present.reader().fill());
         let total = all().fold(self.ended, |sum, ledger| sum.plus(&ledger.total()));
@@ -359,6 +403,12 @@ impl Meter {
         let mut problems: Vec<String> =
             [&self.problem, &self.telling, &reload].into_iter().flatten().cloned().collect();
         problems.extend(self.alarms.iter().cloned());
+        problems.extend(self.files.set_aside_before().iter().map(|aside| {
+            format!(
+                "a ledger that could not be read was set aside; what it counted after it was collected last is in no bill. `suiftly usage dump --despite-damage {aside}` shows it; delete it when you have looked",
+                aside = aside.display()
+            )
+        }));
         if problems != self.logged {
             if let Some(problem) = problems.first() {
                 tracing::warn!(problem, "metering is not as it should be");
@@ -372,8 +422,8 @@ impl Meter {
             files,
             total,
             total_at_start: *self.total_at_start.get_or_insert(total),
-            unplaced,
-            uncollected,
+            unplaced: unplaced.saturating_add(self.ended_unplaced),
+            uncollected: self.uncollected.values().sum(),
             waiting_since_ms,
             errors: self.errors,
             problems,

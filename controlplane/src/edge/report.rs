@@ -153,6 +153,9 @@ impl EdgeReport {
         if silent_ms > SILENCE_MAX_MS {
             report.in_step = false;
             report.lag_seconds = report.lag_seconds.saturating_add(report.heard_seconds_ago);
+            if let Some(metering) = &mut report.metering {
+                metering.lag_seconds = metering.lag_seconds.saturating_add(report.heard_seconds_ago);
+            }
             report.last_error = Some(format!(
                 "it has said nothing for {} s; if it is gone for good: suiftly admin edge remove --name {edge}",
                 report.heard_seconds_ago

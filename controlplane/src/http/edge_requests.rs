@@ -14,6 +14,8 @@ use std::time::Duration;
 const BATCH_LEN_MAX: usize = 8 << 20;
 /// How long it may take to arrive.
 const BATCH_LIMIT: Duration = Duration::from_secs(10);
+/// How many batches one edge may hand over at once.
+const BATCHES_MAX: u32 = 2;
 
 /// `POST /api/v1/edge/requests`: a [`Batch`] of the edge of the token. 204 when it is in the tables, also if it was before.
 pub async fn requests(request: HttpRequest, mut body: web::Payload, state: web::Data<State>) -> HttpResponse {
@@ -32,6 +34,7 @@ pub async fn requests(request: HttpRequest, mut body: web::Payload, state: web::
         Ok(Err(error)) => return failed(&error),
         Err(_) => return Problem::Internal.response(),
     };
+    let Some(place) = state.batches.take(&edge, BATCHES_MAX) else { return Problem::Busy.response() };
     let text = match read_body(&mut body, BATCH_LEN_MAX, BATCH_LIMIT).await {
         Ok(text) => text,
         Err(problem) => return problem.response(),
@@ -41,7 +44,11 @@ pub async fn requests(request: HttpRequest, mut body: web::Payload, state: web::
     else {
         return Problem::BadReport.response();
     };
-    let stored = web::block(move || requests::store(&mut database, &edge, &batch).map(drop));
+    let stored = web::block(move || {
+        // Given back when the work is done, also where nobody waits for the answer any more.
+        let _place = place;
+        requests::store(&mut database, &edge, &batch).map(drop)
+    });
     match stored.await {
         Ok(Ok(())) => HttpResponse::NoContent().finish(),
         Ok(Err(error)) => failed(&error),

@@ -71,7 +71,7 @@ fn refused(error: &UsageError) -> HttpResponse {
         UsageError::Malformed(_) => Problem::BadReport.response(),
         UsageError::TooMany => Problem::TooLarge.response(),
         UsageError::OtherEdge { .. } => Problem::NotYourLedger.response(),
-        UsageError::TooMuchSetAside => {
+        UsageError::TooMuchSetAside | UsageError::TooManyLedgers => {
             tracing::error!(%error, "usage is not taken");
             Problem::Busy.response()
         }

@@ -53,19 +53,23 @@ pub(super) fn register_ledger(
     let help = "Requests let through since this process began, by the ledger, less those by the log";
     let difference = IntGauge::new("suiftly_usage_log_difference", help)?;
     difference
-        .set(metering.admitted_since_start().cast_signed().wrapping_sub(requests.admitted().cast_signed()));
+        .set(metering.since_start().admitted().cast_signed().wrapping_sub(requests.admitted().cast_signed()));
     registry.register(Box::new(difference))?;
     let counters = [
-        ("suiftly_ledger_admitted_total", "Requests that workers let through", metering.total.admitted()),
+        (
+            "suiftly_ledger_admitted_total",
+            "Requests that workers let through",
+            metering.since_start().admitted(),
+        ),
         (
             "suiftly_ledger_burst_total",
             "Of those: above the guaranteed rate",
-            metering.total.get(Counter::Burst),
+            metering.since_start().get(Counter::Burst),
         ),
         (
             "suiftly_ledger_unserved_total",
             "Of those: answered by HAProxy for want of a server's answer",
-            metering.total.unserved(),
+            metering.since_start().unserved(),
         ),
         (
             "suiftly_ledger_unplaced_total",
@@ -98,7 +102,7 @@ pub(super) fn register_ledger(
     for (name, help, counters) in reasons {
         let by_reason = IntCounterVec::new(Opts::new(name, help), &["reason"])?;
         for counter in counters {
-            by_reason.with_label_values(&[counter.word()]).inc_by(metering.total.get(*counter));
+            by_reason.with_label_values(&[counter.word()]).inc_by(metering.since_start().get(*counter));
         }
         registry.register(Box::new(by_reason))?;
     }

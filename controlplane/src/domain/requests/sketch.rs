@@ -23,6 +23,9 @@ const BUCKETS_MAX: usize = 4_096;
 #[serde(into = "String", try_from = "String")]
 pub struct Sketch(BTreeMap<u32, u64>);
 
+/// The most of one bucket: a million requests a second for twelve days.
+const COUNT_MAX: u64 = 1 << 40;
+
 /// A text that is no sketch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no sketch of response times")]
@@ -40,14 +43,15 @@ impl Sketch {
     /// Adds one time, in milliseconds.
     pub fn add(&mut self, ms: u64) {
         let count = self.0.entry(bucket_of(ms)).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(1).min(COUNT_MAX);
     }
 
     /// Adds everything of another one.
     pub fn merge(&mut self, other: &Self) {
         for (ms, more) in &other.0 {
             let count = self.0.entry(*ms).or_default();
-            *count = count.saturating_add(*more);
+            // Never more than can be read back.
+            *count = count.saturating_add(*more).min(COUNT_MAX);
         }
     }
 
@@ -92,11 +96,11 @@ impl FromStr for Sketch {
             let (ms, count) = pair.split_once(':').ok_or(NoSketch)?;
             let (ms, count): (u64, u64) =
                 (ms.parse().map_err(|_| NoSketch)?, count.parse().map_err(|_| NoSketch)?);
-            // As many as a day of a million requests a second: sums stay far from their end.
-            if ms > MS_MAX || count > 1 << 40 || sketch.0.len() >= BUCKETS_MAX {
+            if ms > MS_MAX || count > COUNT_MAX || sketch.0.len() >= BUCKETS_MAX {
                 return Err(NoSketch);
             }
-            *sketch.0.entry(bucket_of(ms)).or_default() += count;
+            let sum = sketch.0.entry(bucket_of(ms)).or_default();
+            *sum = sum.saturating_add(count).min(COUNT_MAX);
         }
         Ok(sketch)
     }

@@ -26,28 +26,34 @@ impl Bound {
         Self { per_s: plans.iter().map(rate).max().unwrap_or(0) }
     }
 
-    /// Why `new` is not believed, counted since `since_ms` (unix milliseconds); none if it is.
+    /// Why a slot is not believed, of which `new` was counted since `since_ms`, and `whole` since `counts_from_ms` (unix
+    /// milliseconds); none if it is. Both are judged: many small steps would add up to more than one large one may be.
     pub(super) fn objection(
         &self,
-        new: &Counters,
+        (new, since_ms): (&Counters, i64),
+        (whole, counts_from_ms): (&Counters, i64),
         has_customer: bool,
-        since_ms: i64,
         now_ms: i64,
     ) -> Option<Why> {
         if !has_customer {
             return Some(Why::UnknownCustomer);
         }
-        if new.0.iter().any(|count| *count > COUNT_MAX) {
+        if whole.0.iter().any(|count| *count > COUNT_MAX) {
             return Some(Why::NoCount);
         }
+        let is_too_much =
+            self.is_too_much(new, since_ms, now_ms) || self.is_too_much(whole, counts_from_ms, now_ms);
+        is_too_much.then_some(Why::TooMuch)
+    }
+
+    fn is_too_much(&self, new: &Counters, since_ms: i64, now_ms: i64) -> bool {
         let span_s = u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0).div_ceil(1_000);
         let most = TIMES_THE_RATE.saturating_mul(self.per_s).saturating_mul(span_s.saturating_add(GRACE_S));
         let (guaranteed, burst) = (new.billed_guaranteed(), new.billed_burst());
         // Less than nothing is believed in the same bounds: outcomes come after what they belong to, but never without it.
-        let is_too_much = [guaranteed, burst, guaranteed.saturating_add(burst)]
+        [guaranteed, burst, guaranteed.saturating_add(burst)]
             .into_iter()
-            .any(|billed| billed.unsigned_abs() > most);
-        is_too_much.then_some(Why::TooMuch)
+            .any(|billed| billed.unsigned_abs() > most)
     }
 }
 
@@ -95,12 +101,32 @@ mod tests {
         counters
     }
 
+    /// Of a slot whose first count this is.
+    fn objection_of(bound: &Bound, new: &Counters, has_customer: bool, since_ms: i64) -> Option<Why> {
+        bound.objection((new, since_ms), (new, since_ms), has_customer, NOW_MS)
+    }
+
+    #[test]
+    fn many_small_steps_are_not_believed_to_be_more_than_one_large_one() {
+        let (bound, begun_ms) = (bound(), NOW_MS - 10_000);
+        let most = 2 * 700 * (10 + 60);
+        let step = counters(&[(Counter::Admitted, 1_000)]);
+        let objection = |whole| {
+            bound.objection(
+                (&step, NOW_MS - 20),
+                (&counters(&[(Counter::Admitted, whole)]), begun_ms),
+                true,
+                NOW_MS,
+            )
+        };
+        assert_eq!((objection(most), objection(most + 1)), (None, Some(Why::TooMuch)));
+    }
+
     #[test]
     fn twice_the_largest_plan_and_a_minute_more_is_believed() {
         let (bound, since_ms) = (bound(), NOW_MS - 10_000);
         let most = 2 * 700 * (10 + 60);
-        let objection =
-            |counts: &[(Counter, u64)]| bound.objection(&counters(counts), true, since_ms, NOW_MS);
+        let objection = |counts: &[(Counter, u64)]| objection_of(&bound, &counters(counts), true, since_ms);
         assert_eq!(objection(&[(Counter::Admitted, most)]), None);
         assert_eq!(objection(&[(Counter::Admitted, most + 1)]), Some(Why::TooMuch));
         assert_eq!(objection(&[(Counter::Admitted, most + 1), (Counter::Burst, most)]), Some(Why::TooMuch));
@@ -116,9 +142,9 @@ mod tests {
         let shifted = [(Counter::UnservedBurst, most + 1), (Counter::Admitted, most + 1)];
         assert_eq!(objection(&shifted), Some(Why::TooMuch));
         let one = counters(&[(Counter::Admitted, 1)]);
-        assert_eq!(bound.objection(&one, false, since_ms, NOW_MS), Some(Why::UnknownCustomer));
-        assert_eq!(Bound::of(&[]).objection(&one, true, since_ms, NOW_MS), Some(Why::TooMuch));
-        assert_eq!(bound.objection(&one, true, i64::MAX, NOW_MS), None, "a clock that went back");
+        assert_eq!(objection_of(&bound, &one, false, since_ms), Some(Why::UnknownCustomer));
+        assert_eq!(objection_of(&Bound::of(&[]), &one, true, since_ms), Some(Why::TooMuch));
+        assert_eq!(objection_of(&bound, &one, true, i64::MAX), None, "a clock that went back");
     }
 
     #[test]
