@@ -138,6 +138,17 @@ impl LedgerFiles {
         }
     }
 
+    /// Takes away a second name of the file that workers count in, which a replacement leaves that is cut off in between.
+    pub fn tidy_up(&self) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if generation_of(&path).is_some() && is_same(&self.present(), &path) {
+                // Should it stay, it is never taken for a former one.
+                drop(std::fs::remove_file(&path));
+            }
+        }
+    }
+
     /// Files that could not be read and were set aside, until somebody has looked and deleted them.
     pub fn set_aside_before(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -157,13 +168,10 @@ impl LedgerFiles {
         let mut former = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            let Some(generation) = generation_of(&path) else { continue };
-            if is_same(&self.present(), &path) {
-                // Another name for the one that workers count in: a replacement that was cut off. It must not be closed.
-                std::fs::remove_file(&path)?;
-                continue;
+            // Another name for the one that workers count in is no former one: it must not be closed.
+            if let Some(generation) = generation_of(&path).filter(|_| !is_same(&self.present(), &path)) {
+                former.push((generation, path));
             }
-            former.push((generation, path));
         }
         former.sort();
         Ok(former.into_iter().map(|(_, path)| path).collect())
@@ -310,6 +318,7 @@ mod tests {
         assert_eq!(files.former().unwrap(), Vec::<PathBuf>::new());
         // Cut off in between by a kill: the second name goes, the file stays.
         std::fs::hard_link(files.present(), folder.path().join("ledger-1")).unwrap();
+        files.tidy_up();
         assert_eq!(files.former().unwrap(), Vec::<PathBuf>::new());
         assert!(!folder.path().join("ledger-1").exists());
         assert_eq!(files.make_sure(0).reader.unwrap().header(), first.header());

@@ -265,6 +265,7 @@ impl Meter {
 
     /// Files that an earlier process has left.
     fn find_former(&mut self) {
+        self.files.tidy_up();
         let Ok(paths) = self.files.former() else { return };
         for path in paths {
             if self.former.iter().any(|known| known.path() == path) {
