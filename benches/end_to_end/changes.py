@@ -66,8 +66,9 @@ PARTS = {
     "a fixed backend instead of services.map": swap(r"^    use_backend %\[.*$", "    use_backend seal"),
     "tracking and limits": together(
         drop("track-sc0"),
-        within(SERVICE, drop(r"(?:txn\.plan|txn\.guaranteed|txn\.class|sc-inc-gpc|int\(17\))"),
+        within(SERVICE, drop(r"(?:txn\.plan|txn\.guaranteed|txn\.class|sc-inc-gpc|int\(17\)|rejected 17)"),
                swap(r"\Z", RULE + "set-var(txn.class) str(guaranteed)\n"))),
+    "counting outcomes": drop(r"txn\.counted", r"txn\.answered"),
     "bound of bodies": within(SERVICE, drop(BOUND)),
     "headers for the server": within(SERVICE, drop("add-header X-Suiftly-")),
 }

@@ -2,7 +2,7 @@
 //!
 //! SQLite or PostgreSQL, decided by `DATABASE_URL` when the connection is opened. One schema and one set of
 //! queries for both, which keep to what both can do (no upsert by Diesel, and many rows at once only by [`many_rows`]; usage,
-//! which is many rows and upserts only, is SQL text over [`given_rows`], the same for both) and the columns to `Text`, `BigInt`
+//! which is many rows and upserts only, is SQL text over `given_rows`, the same for both) and the columns to `Text`, `BigInt`
 //! and `Integer`; the few steps that differ match on the connection's variant.
 //!
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table

@@ -1,6 +1,6 @@
 //! What has to be done from time to time, by one `suiftly serve` of all that run on a database.
 //!
-//! [`driver`] is a thread in every `serve`; of these one has the lease ([`leader`]) and runs the jobs of [`all`]. A job is a
+//! `driver` is a thread in every `serve`; of these one has the lease (`leader`) and runs the jobs of [`all`]. A job is a
 //! function of the database and the time: it looks at what is there, does a bounded part of what it finds to do in one
 //! transaction, and says whether there is more. So it can be cut off anywhere, run twice, or run by two leaders at once, which
 //! the lease does not rule out for a moment: the second finds nothing left to do, or waits for the first one's transaction. It

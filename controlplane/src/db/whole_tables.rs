@@ -33,7 +33,7 @@ macro_rules! tables {
     };
 }
 
-/// Every table but those in [`LEFT_OUT`] and `stream`, which a restore does not put back: it begins a new one. A table stands behind those that its
+/// Every table but those in `LEFT_OUT` and `stream`, which a restore does not put back: it begins a new one. A table stands behind those that its
 /// foreign keys name.
 pub const TABLES: &[Table] = tables! {
     customers [customer_id] { customer_id, wallet_address, status, created_at_ms }

@@ -4,7 +4,7 @@
 //! reading has more than the cursor is new, is added to the minute in which it was read, and the cursor moves, all in one
 //! transaction. So a reading that comes twice, late or out of order adds nothing, and one that was never answered is told again.
 //!
-//! An edge can report only for ledgers of its own, and only what is plausible ([`plausible`]); more is set aside whole, and a
+//! An edge can report only for ledgers of its own, and only what is plausible (`plausible`); more is set aside whole, and a
 //! person decides ([`set_aside`]).
 
 pub mod figures;
