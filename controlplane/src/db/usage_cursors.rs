@@ -11,7 +11,8 @@ use edgeformat::ledger::{Counters, LedgerId, SlotReading};
 /// What is known of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Known {
-    /// What was taken of it, and when it was heard, unix milliseconds; none where it never was.
+    /// What was taken of it, and from when on more is believed, unix milliseconds: when it was heard, or up to a minute later.
+    /// None where it never was.
     pub taken: Option<(Counters, i64)>,
     /// Whether its customer exists.
     pub has_customer: bool,
@@ -62,22 +63,18 @@ fn taken_of(text: &str) -> Result<(Counters, i64), DbError> {
     Ok((counters_of("usage_cursors", counters)?, heard_at_ms.parse().map_err(|_| unexpected())?))
 }
 
-/// Notes what was taken of these slots; each stands here once.
-pub fn store(
-    tx: &mut WriteTx<'_>,
-    ledger: LedgerId,
-    slots: &[SlotReading],
-    now_ms: i64,
-) -> Result<(), DbError> {
-    let counters = slots.iter().map(|slot| text_of(&slot.counters)).collect();
+/// Notes what was taken of these slots, and from when on more of each is believed (unix milliseconds); each stands here once.
+pub fn store(tx: &mut WriteTx<'_>, ledger: LedgerId, slots: &[(SlotReading, i64)]) -> Result<(), DbError> {
+    let counters = slots.iter().map(|(slot, _)| text_of(&slot.counters)).collect();
     let given = GivenRows::new(vec![
-        GivenRows::slots(slots.iter().map(|slot| slot.key)),
+        GivenRows::slots(slots.iter().map(|(slot, _)| slot.key)),
         ("counters", Column::Texts(counters)),
+        ("heard_at_ms", Column::Integers(slots.iter().map(|(_, since_ms)| *since_ms).collect())),
     ]);
     // No `UPDATE … FROM given`: SQLite would read the whole list for each row of the table.
     let statement = format!(
         "INSERT INTO usage_cursors (ledger_id, customer_id, service, counters, heard_at_ms) \
-         SELECT {}, {CUSTOMER_OF_SLOT}, {}, counters, {now_ms} FROM given WHERE true \
+         SELECT {}, {CUSTOMER_OF_SLOT}, {}, counters, heard_at_ms FROM given WHERE true \
          ON CONFLICT (ledger_id, customer_id, service) \
          DO UPDATE SET counters = excluded.counters, heard_at_ms = excluded.heard_at_ms",
         column_of(ledger.get()),

@@ -144,7 +144,7 @@ fn take_part(
         usage_records::add(tx, window_start_s, &news.believed)?;
     }
     if !news.cursors.is_empty() {
-        usage_cursors::store(tx, told.ledger, &news.cursors, now_ms)?;
+        usage_cursors::store(tx, told.ledger, &news.cursors)?;
     }
     ledgers::set_heard(tx, told.ledger, now_ms)?;
     if closes {
@@ -190,7 +190,7 @@ struct News {
     believed: Vec<(PolicyKey, Counters)>,
     set_aside: Vec<NewSetAside>,
     /// Where the slots' cursors stand then. They move over what was set aside, too: it is kept, and must not come again.
-    cursors: Vec<SlotReading>,
+    cursors: Vec<(SlotReading, i64)>,
 }
 
 impl News {
@@ -200,11 +200,17 @@ impl News {
         if new.is_zero() {
             return;
         }
-        let whole = slot.counters.max(&cursor);
-        match bound.objection((&new, since_ms), (&whole, counts_from_ms), known.has_customer, now_ms) {
-            None => self.believed.push((slot.key, new)),
-            Some(why) => self.set_aside.push((slot.key, new, why)),
-        }
-        self.cursors.push(SlotReading { key: slot.key, counters: slot.counters.max(&cursor) });
+        let since_ms = match bound.judge(&new, known.has_customer, since_ms, now_ms) {
+            Ok(next_ms) => {
+                self.believed.push((slot.key, new));
+                next_ms
+            }
+            Err(why) => {
+                self.set_aside.push((slot.key, new, why));
+                since_ms.max(now_ms)
+            }
+        };
+        let moved = SlotReading { key: slot.key, counters: slot.counters.max(&cursor) };
+        self.cursors.push((moved, since_ms));
     }
 }

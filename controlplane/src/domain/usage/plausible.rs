@@ -7,8 +7,8 @@ use edgeformat::ledger::Counters;
 
 /// How many times the rate of the largest plan is believed: a reload of HAProxy forgets what it has counted in a second.
 const TIMES_THE_RATE: u64 = 2;
-/// How much longer than it was is believed, in seconds: readings are seconds apart, and clocks differ.
-const GRACE_S: u64 = 60;
+/// How much longer than it was is believed, in milliseconds: readings are seconds apart, and clocks differ.
+const GRACE_MS: i64 = 60_000;
 /// More than anybody counts to: a million a second for nine years.
 const COUNT_MAX: u64 = 1 << 48;
 /// How long an edge may have counted before it was made known, in milliseconds.
@@ -26,34 +26,36 @@ impl Bound {
         Self { per_s: plans.iter().map(rate).max().unwrap_or(0) }
     }
 
-    /// Why a slot is not believed, of which `new` was counted since `since_ms`, and `whole` since `counts_from_ms` (unix
-    /// milliseconds); none if it is. Both are judged: many small steps would add up to more than one large one may be.
-    pub(super) fn objection(
+    /// Whether `new` is believed, counted since `since_ms` (unix milliseconds): the moment from which the next counts of the slot
+    /// are believed, or why not.
+    ///
+    /// A leaky bucket: what goes beyond the time that has passed is taken from the grace, and comes back with the time. So
+    /// many small steps are not believed to be more than one large one.
+    pub(super) fn judge(
         &self,
-        (new, since_ms): (&Counters, i64),
-        (whole, counts_from_ms): (&Counters, i64),
+        new: &Counters,
         has_customer: bool,
+        since_ms: i64,
         now_ms: i64,
-    ) -> Option<Why> {
+    ) -> Result<i64, Why> {
         if !has_customer {
-            return Some(Why::UnknownCustomer);
+            return Err(Why::UnknownCustomer);
         }
-        if whole.0.iter().any(|count| *count > COUNT_MAX) {
-            return Some(Why::NoCount);
+        if new.0.iter().any(|count| *count > COUNT_MAX) {
+            return Err(Why::NoCount);
         }
-        let is_too_much =
-            self.is_too_much(new, since_ms, now_ms) || self.is_too_much(whole, counts_from_ms, now_ms);
-        is_too_much.then_some(Why::TooMuch)
-    }
-
-    fn is_too_much(&self, new: &Counters, since_ms: i64, now_ms: i64) -> bool {
-        let span_s = u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0).div_ceil(1_000);
-        let most = TIMES_THE_RATE.saturating_mul(self.per_s).saturating_mul(span_s.saturating_add(GRACE_S));
         let (guaranteed, burst) = (new.billed_guaranteed(), new.billed_burst());
         // Less than nothing is believed in the same bounds: outcomes come after what they belong to, but never without it.
-        [guaranteed, burst, guaranteed.saturating_add(burst)]
-            .into_iter()
-            .any(|billed| billed.unsigned_abs() > most)
+        let most =
+            [guaranteed, burst, guaranteed.saturating_add(burst)].map(i64::unsigned_abs).into_iter().max();
+        let rate_per_s = TIMES_THE_RATE.saturating_mul(self.per_s);
+        let needed_ms = match most.unwrap_or(0) {
+            0 => 0,
+            _ if rate_per_s == 0 => u64::MAX,
+            most => most.saturating_mul(1_000).div_ceil(rate_per_s),
+        };
+        let until_ms = since_ms.saturating_add(i64::try_from(needed_ms).unwrap_or(i64::MAX));
+        if until_ms > now_ms.saturating_add(GRACE_MS) { Err(Why::TooMuch) } else { Ok(until_ms.max(now_ms)) }
     }
 }
 
@@ -101,25 +103,23 @@ mod tests {
         counters
     }
 
-    /// Of a slot whose first count this is.
     fn objection_of(bound: &Bound, new: &Counters, has_customer: bool, since_ms: i64) -> Option<Why> {
-        bound.objection((new, since_ms), (new, since_ms), has_customer, NOW_MS)
+        bound.judge(new, has_customer, since_ms, NOW_MS).err()
     }
 
     #[test]
     fn many_small_steps_are_not_believed_to_be_more_than_one_large_one() {
-        let (bound, begun_ms) = (bound(), NOW_MS - 10_000);
-        let most = 2 * 700 * (10 + 60);
-        let step = counters(&[(Counter::Admitted, 1_000)]);
-        let objection = |whole| {
-            bound.objection(
-                (&step, NOW_MS - 20),
-                (&counters(&[(Counter::Admitted, whole)]), begun_ms),
-                true,
-                NOW_MS,
-            )
-        };
-        assert_eq!((objection(most), objection(most + 1)), (None, Some(Why::TooMuch)));
+        let (bound, mut since_ms) = (bound(), NOW_MS);
+        // A second's worth each, and no time passes.
+        let step = counters(&[(Counter::Admitted, 1_400)]);
+        for number in 1..=60 {
+            since_ms = bound.judge(&step, true, since_ms, NOW_MS).unwrap();
+            assert_eq!(since_ms, NOW_MS + number * 1_000);
+        }
+        assert_eq!(bound.judge(&step, true, since_ms, NOW_MS), Err(Why::TooMuch));
+        // The grace comes back with the time, and is never more than that.
+        assert_eq!(bound.judge(&step, true, since_ms, NOW_MS + 1_000), Ok(since_ms + 1_000));
+        assert_eq!(bound.judge(&step, true, since_ms, NOW_MS + 500_000), Ok(NOW_MS + 500_000));
     }
 
     #[test]
@@ -144,7 +144,8 @@ mod tests {
         let one = counters(&[(Counter::Admitted, 1)]);
         assert_eq!(objection_of(&bound, &one, false, since_ms), Some(Why::UnknownCustomer));
         assert_eq!(objection_of(&Bound::of(&[]), &one, true, since_ms), Some(Why::TooMuch));
-        assert_eq!(objection_of(&bound, &one, true, i64::MAX), None, "a clock that went back");
+        let ahead_ms = NOW_MS + 50_000;
+        assert_eq!(objection_of(&bound, &one, true, ahead_ms), None, "a clock that went back a little");
     }
 
     #[test]
