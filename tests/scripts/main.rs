@@ -43,7 +43,7 @@ impl Run {
         };
         std::thread::Builder::new().spawn(reader).unwrap();
         let run = Self { child, printed };
-        wait_for("the line `ready`", Duration::from_secs(120), || run.line(|line| line == "ready"));
+        wait_for("the line `ready`", Duration::from_secs(300), || run.line(|line| line == "ready"));
         run
     }
 
