@@ -120,6 +120,21 @@ fn burst_and_a_server_that_is_away_are_counted_by_class() {
 }
 
 #[test]
+fn a_grpc_call_without_a_server_is_not_billed_though_its_answer_says_200() {
+    // A port that is ours and that nobody listens on.
+    let nobody = harness::ports::Port::take();
+    let address = format!("127.0.0.1:{}", nobody.number());
+    let mut scene = scene(&[("SUIFTLY_GRPC_UPSTREAM", &address)], "pro");
+    scene.stack.admin(&format!("service enable --customer {} --service grpc --tier pro", scene.customer));
+    scene.key = scene.stack.key(scene.customer, "grpc").0;
+    let key = format!("Authorization: Bearer {}", scene.key);
+    let answer = scene.stack.send("POST", "/a.B/c", &[&key, "Content-Type: application/grpc"], b"");
+    assert_eq!((answer.status, answer.field("grpc-status")), (200, Some("14")));
+    assert_eq!(scene.counters().unserved(), 1);
+    assert_eq!(scene.counters().billed_guaranteed(), 0);
+}
+
+#[test]
 fn a_suspended_or_revoked_key_is_counted_as_refused_and_billed_nothing() {
     let scene = scene(&[], "pro");
     let (revoked, fingerprint) = scene.stack.key(scene.customer, "seal");

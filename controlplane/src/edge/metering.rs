@@ -11,7 +11,7 @@ use crate::edge::ledger_files::{LedgerFiles, Made};
 use crate::edge::ledger_reading::FollowedLedger;
 use crate::edge::runtime_socket::{MasterSocket, SocketError};
 use edgeformat::StreamId;
-use edgeformat::ledger::{Counters, LedgerReading};
+use edgeformat::ledger::{Counters, LedgerReading, SLOTS_MAX};
 use ledger::LedgerReader;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -219,7 +219,8 @@ impl Meter {
         let Some(present) = &self.present else { return };
         let (slots, taken) = present.reader().fill();
         let is_full = !present.reader().unplaced().is_zero();
-        if taken < slots / 2 && slots >= policies && !is_full {
+        // No file has more than the most slots: more policies than that must not have HAProxy reloaded again and again.
+        if taken < slots / 2 && slots >= policies.min(SLOTS_MAX) && !is_full {
             self.problem = None;
             return;
         }
