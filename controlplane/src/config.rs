@@ -3,10 +3,12 @@
 //! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
 //! else in the program depends on the environment.
 
+mod accounts;
 mod database;
 mod request_log;
 mod usage;
 
+pub use accounts::{AccountsConfig, PublicUrl};
 pub use database::{DatabaseConfig, PostgresUrl};
 pub use request_log::{RequestLogConfig, RequestLogTarget};
 pub use usage::UsageConfig;
@@ -45,6 +47,8 @@ pub struct Config {
     pub usage: UsageConfig,
     /// What becomes of HAProxy's log lines.
     pub request_log: RequestLogConfig,
+    /// Sign-in, and who may use the API from where.
+    pub accounts: AccountsConfig,
 }
 
 /// Where a running stack writes.
@@ -126,7 +130,8 @@ impl Config {
             .map_err(|reason| ConfigError { variable: "DATABASE_URL", reason })?;
         let usage = UsageConfig::from_variables(variables)?;
         let request_log = RequestLogConfig::from_variables(variables, api.port)?;
-        Ok(Self { state, api, edge, keyring, database, usage, request_log })
+        let accounts = AccountsConfig::from_variables(variables, &state.folder, api.port)?;
+        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts })
     }
 }
 
@@ -175,6 +180,14 @@ fn port(variables: &Variables, name: &'static str, default: u16) -> Result<u16, 
     value.parse().ok().filter(|port| *port != 0).ok_or_else(|| ConfigError {
         variable: name,
         reason: format!("`{value}` is no port; write a number from 1 to 65535"),
+    })
+}
+
+fn number(variables: &Variables, name: &'static str, default: u64, max: u64) -> Result<u64, ConfigError> {
+    let Some(value) = text(variables, name) else { return Ok(default) };
+    value.parse().ok().filter(|number| *number <= max).ok_or_else(|| ConfigError {
+        variable: name,
+        reason: format!("`{value}` is no number from 0 to {max}"),
     })
 }
 

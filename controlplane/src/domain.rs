@@ -1,5 +1,6 @@
 //! The rules: what may happen, each in one write transaction. No HTTP, no SQL, no sockets.
 
+pub mod activity;
 pub mod allowlists;
 pub mod customers;
 pub mod edges;

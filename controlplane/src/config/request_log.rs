@@ -1,6 +1,6 @@
 //! Where HAProxy sends a copy of each request's log line, and what is done with it.
 
-use super::{ConfigError, Variables, text};
+use super::{ConfigError, Variables, number};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,14 +68,6 @@ fn target(variables: &Variables, api_port: u16) -> Result<RequestLogTarget, Conf
             reason: format!("`{value}` is no place for log lines; write 127.0.0.1:PORT, unix@PATH or none"),
         }),
     }
-}
-
-fn number(variables: &Variables, name: &'static str, default: u64, max: u64) -> Result<u64, ConfigError> {
-    let Some(value) = text(variables, name) else { return Ok(default) };
-    value.parse().ok().filter(|number| *number <= max).ok_or_else(|| ConfigError {
-        variable: name,
-        reason: format!("`{value}` is no number from 0 to {max}"),
-    })
 }
 
 #[cfg(test)]

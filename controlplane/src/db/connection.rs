@@ -2,6 +2,7 @@
 
 use crate::config::DatabaseConfig;
 use crate::db::{DbError, migrate, postgres, sqlite};
+use crate::domain::activity::Actor;
 use diesel::connection::TransactionManager;
 use diesel::{PgConnection, SqliteConnection};
 
@@ -18,6 +19,7 @@ pub(in crate::db) enum AnyConnection {
 pub struct Database {
     config: DatabaseConfig,
     pub(in crate::db) connection: AnyConnection,
+    pub(in crate::db) actor: Actor,
 }
 
 impl Database {
@@ -32,7 +34,7 @@ impl Database {
             DatabaseConfig::Postgres(_) => connect(config)?,
         };
         migrate::bring_up_to_date(&mut connection)?;
-        Ok(Self { config: config.clone(), connection })
+        Ok(Self { config: config.clone(), connection, actor: Actor::system() })
     }
 
     /// Opens a further connection to a database that [`Self::open`] has brought up to date.
@@ -40,7 +42,12 @@ impl Database {
     /// # Errors
     /// [`DbError::Open`] or [`DbError::Query`].
     pub fn open_again(config: &DatabaseConfig) -> Result<Self, DbError> {
-        Ok(Self { config: config.clone(), connection: connect(config)? })
+        Ok(Self { config: config.clone(), connection: connect(config)?, actor: Actor::system() })
+    }
+
+    /// Says in whose name everything is changed from now on; the system's own until it is said.
+    pub fn act_as(&mut self, actor: Actor) {
+        self.actor = actor;
     }
 
     /// Begins a transaction. A server that was restarted has cut the connection; as long as nothing has begun

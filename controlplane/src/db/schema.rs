@@ -264,3 +264,83 @@ diesel::table! {
         next_seq -> BigInt,
     }
 }
+
+diesel::table! {
+    sign_in_challenges (nonce_sha256) {
+        nonce_sha256 -> Text,
+        message_sha256 -> Text,
+        wallet_address -> Text,
+        source -> Text,
+        created_at_ms -> BigInt,
+        expires_at_ms -> BigInt,
+        ended_at_ms -> Nullable<BigInt>,
+        outcome -> Nullable<Text>,
+        failed_source -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    sessions (session_id) {
+        session_id -> Text,
+        customer_id -> BigInt,
+        source -> Text,
+        user_agent -> Text,
+        created_at_ms -> BigInt,
+        refreshed_at_ms -> BigInt,
+        expires_at_ms -> BigInt,
+        ended_at_ms -> Nullable<BigInt>,
+        end_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (token_sha256) {
+        token_sha256 -> Text,
+        session_id -> Text,
+        created_at_ms -> BigInt,
+        expires_at_ms -> BigInt,
+        replaced_at_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    api_tokens (token_id) {
+        token_id -> Text,
+        customer_id -> BigInt,
+        name -> Text,
+        token_sha256 -> Text,
+        scopes -> Text,
+        created_at_ms -> BigInt,
+        expires_at_ms -> BigInt,
+        last_used_at_ms -> Nullable<BigInt>,
+        revoked_at_ms -> Nullable<BigInt>,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
+    activity (customer_id, number) {
+        customer_id -> BigInt,
+        number -> BigInt,
+        at_ms -> BigInt,
+        actor_kind -> Text,
+        actor -> Text,
+        source -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        action -> Text,
+        detail -> Text,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (customer_id, idempotency_key) {
+        customer_id -> BigInt,
+        idempotency_key -> Text,
+        request_sha256 -> Text,
+        kind -> Text,
+        made -> Text,
+        status -> BigInt,
+        answer -> Text,
+        created_at_ms -> BigInt,
+    }
+}

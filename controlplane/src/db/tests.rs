@@ -312,6 +312,86 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
             }
         ),
         round_trip!(c, leases { name: "jobs", holder: "0123456789abcdef", until_ms: BIG }),
+        round_trip!(
+            c,
+            sign_in_challenges {
+                nonce_sha256: "ab".repeat(32).as_str(),
+                message_sha256: "cd".repeat(32).as_str(),
+                wallet_address: wallet.as_str(),
+                source: "2001:db8:ffff:ffff::/64",
+                created_at_ms: BIG,
+                expires_at_ms: BIG,
+                ended_at_ms: Some(BIG),
+                outcome: Some("failed".to_owned()),
+                failed_source: Some("192.0.2.255".to_owned())
+            }
+        ),
+        round_trip!(
+            c,
+            sessions {
+                session_id: "ab".repeat(16).as_str(),
+                customer_id: customer,
+                source: "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+                user_agent: "x".repeat(256).as_str(),
+                created_at_ms: BIG,
+                refreshed_at_ms: BIG,
+                expires_at_ms: BIG,
+                ended_at_ms: Some(BIG),
+                end_reason: Some("refresh_token_reused".to_owned())
+            }
+        ),
+        round_trip!(
+            c,
+            refresh_tokens {
+                token_sha256: "ab".repeat(32).as_str(),
+                session_id: "ab".repeat(16).as_str(),
+                created_at_ms: BIG,
+                expires_at_ms: BIG,
+                replaced_at_ms: Some(BIG)
+            }
+        ),
+        round_trip!(
+            c,
+            api_tokens {
+                token_id: "ab".repeat(16).as_str(),
+                customer_id: customer,
+                name: "ä 'quoted' \u{1f511}",
+                token_sha256: "ab".repeat(32).as_str(),
+                scopes: "keys:read keys:write",
+                created_at_ms: BIG,
+                expires_at_ms: BIG,
+                last_used_at_ms: Some(BIG),
+                revoked_at_ms: Some(BIG),
+                version: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            activity {
+                customer_id: customer,
+                number: BIG,
+                at_ms: BIG,
+                actor_kind: "command",
+                actor: "root",
+                source: Some("2001:db8::1".to_owned()),
+                request_id: Some("0123456789abcdef".to_owned()),
+                action: "key_created",
+                detail: "{}"
+            }
+        ),
+        round_trip!(
+            c,
+            idempotency_keys {
+                customer_id: customer,
+                idempotency_key: "k".repeat(255).as_str(),
+                request_sha256: "ab".repeat(32).as_str(),
+                kind: "api_token",
+                made: "ab".repeat(16).as_str(),
+                status: 201_i64,
+                answer: "{}",
+                created_at_ms: BIG
+            }
+        ),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
 }
@@ -365,6 +445,13 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO request_stats VALUES (7, '', 0, 0, 61, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
         "INSERT INTO request_stats VALUES (0, '', 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
         "INSERT INTO request_cursors VALUES ('', 'x', 1, 1)",
+        "INSERT INTO sign_in_challenges VALUES ('x', 'x', 'x', 'x', 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', 8, 'x', '', 0, 0, 0, NULL, NULL)",
+        "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', 7, 'x', '', 0, 0, 0, 1, NULL)",
+        "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', 7, 'x', '', 0, 0, 0, 1, 'bored')",
+        "INSERT INTO activity VALUES (7, 0, 0, 'wallet', '', NULL, NULL, 'x', '{}')",
+        "INSERT INTO activity VALUES (7, 1, 0, 'ghost', '', NULL, NULL, 'x', '{}')",
+        "INSERT INTO idempotency_keys VALUES (7, '', 'x', 'x', 'x', 201, '{}', 0)",
         "INSERT INTO change_log VALUES (0, 'x', 0)",
         "INSERT INTO change_log VALUES (1, '', 0)",
     ] {

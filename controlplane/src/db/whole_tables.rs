@@ -78,11 +78,23 @@ pub const TABLES: &[Table] = tables! {
         customer_id, service, fingerprint, window_start_s, window_length_s, guaranteed, burst, rejected, refused,
         unserved, client_errors, server_errors, received_bytes, sent_bytes, sketch,
     }
+    api_tokens [token_id] {
+        token_id, customer_id, name, token_sha256, scopes, created_at_ms, expires_at_ms, last_used_at_ms, revoked_at_ms,
+        version,
+    }
+    activity [customer_id, number] {
+        customer_id, number, at_ms, actor_kind, actor, source, request_id, action, detail,
+    }
+    idempotency_keys [customer_id, idempotency_key] {
+        customer_id, idempotency_key, request_sha256, kind, made, status, answer, created_at_ms,
+    }
 };
 
 /// Tables that no backup holds, and that are empty after a restore: the request log is kept for days, may be far larger than
-/// everything else, and holds callers' addresses, which should not live on in backups; its cursors mean nothing without it.
-const LEFT_OUT: [&str; 2] = ["request_logs", "request_cursors"];
+/// everything else, and holds callers' addresses, which should not live on in backups; its cursors mean nothing without it. Of
+/// sessions a backup knows refresh tokens that were exchanged since, which would look stolen: people sign in again.
+const LEFT_OUT: [&str; 5] =
+    ["request_logs", "request_cursors", "sign_in_challenges", "refresh_tokens", "sessions"];
 
 /// The last migration that was run: which tables and columns there are.
 ///
@@ -173,7 +185,7 @@ pub fn count(tx: &mut ReadTx<'_>, table: &Table) -> Result<u64, DbError> {
 /// # Errors
 /// [`DbError`].
 pub fn clear(tx: &mut WriteTx<'_>) -> Result<(), DbError> {
-    for name in TABLES.iter().rev().map(|table| table.name).chain(LEFT_OUT) {
+    for name in LEFT_OUT.into_iter().chain(TABLES.iter().rev().map(|table| table.name)) {
         diesel::sql_query(format!("DELETE FROM \"{name}\"")).execute(tx.connection())?;
     }
     Ok(())

@@ -14,11 +14,20 @@
 
 use crate::db::read_tx::ReadTx;
 use crate::db::{Database, DbError, postgres, stream, transaction};
+use crate::domain::activity::Actor;
 use std::ops::{Deref, DerefMut};
 
 /// An open transaction that may write; nobody else writes until it ends.
 pub struct WriteTx<'c> {
     reading: ReadTx<'c>,
+    actor: &'c Actor,
+}
+
+impl WriteTx<'_> {
+    /// In whose name this is done.
+    pub const fn actor(&self) -> &Actor {
+        self.actor
+    }
 }
 
 impl<'c> Deref for WriteTx<'c> {
@@ -54,7 +63,7 @@ impl Database {
         write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = stream::lock(&mut self.connection)?;
-        let mut tx = WriteTx { reading: ReadTx::new(&mut self.connection, Some(begun)) };
+        let mut tx = WriteTx { reading: ReadTx::new(&mut self.connection, Some(begun)), actor: &self.actor };
         let value = write(&mut tx)?;
         let ended = stream::position(&mut tx)?;
         if ended != begun {

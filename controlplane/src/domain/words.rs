@@ -1,13 +1,10 @@
 //! The words that stand in the database and on the command line, each as a type.
 
-use std::fmt;
-use std::str::FromStr;
-
 /// A word that has no meaning here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected one of: {expected}")]
 pub struct UnknownWord {
-    expected: &'static str,
+    pub(in crate::domain) expected: &'static str,
 }
 
 /// An enumeration whose variants have one stable word each.
@@ -27,21 +24,23 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.word())
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownWord;
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::UnknownWord;
 
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|known| known.word() == text).ok_or(UnknownWord { expected: $expected })
+            fn from_str(text: &str) -> Result<Self, $crate::domain::UnknownWord> {
+                let found = Self::ALL.iter().copied().find(|known| known.word() == text);
+                found.ok_or($crate::domain::UnknownWord { expected: $expected })
             }
         }
     };
 }
+pub(in crate::domain) use words;
 
 words! {
     /// Whether a customer may use anything at all.

@@ -1,0 +1,136 @@
+//! The activity log of an account: who changed what, from where and when. A row is written in the same transaction as the
+//! change, so that neither is there without the other.
+//!
+//! Who acts belongs to the connection ([`crate::db::Database::act_as`]): rules need not pass it on, and none can forget it.
+
+use crate::db::activity::{self, ActivityRow};
+use crate::db::{DbError, WriteTx};
+use apikey::CustomerId;
+use serde_json::Value;
+
+/// The longest name of an actor, in bytes.
+const NAME_LEN_MAX: usize = 64;
+/// The longest detail, in bytes of JSON.
+const DETAIL_LEN_MAX: usize = 4_096;
+
+/// Who changes something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// What kind of somebody.
+    pub kind: ActorKind,
+    /// The session's or token's id, the operator's name, the user of the operating system; empty for the system itself.
+    pub name: String,
+    /// The address that the change came from; none where it did not come over a network.
+    pub source: Option<String>,
+    /// The request that the change came with.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The control plane itself: a job, a repair.
+    pub const fn system() -> Self {
+        Self { kind: ActorKind::System, name: String::new(), source: None, request_id: None }
+    }
+
+    /// A command on this machine, by the user of the operating system that runs it.
+    pub fn command(user: &str) -> Self {
+        Self { kind: ActorKind::Command, name: shortened(user), source: None, request_id: None }
+    }
+}
+
+crate::domain::words::words! {
+    /// What kind of somebody changes something.
+    ActorKind: "wallet, token, operator, command, system" {
+        /// The customer, signed in with the wallet.
+        Wallet = "wallet",
+        /// A script of the customer's, with an API token.
+        Token = "token",
+        /// An operator, over the API.
+        Operator = "operator",
+        /// A `suiftly` command on a machine of ours.
+        Command = "command",
+        /// The control plane itself.
+        System = "system",
+    }
+}
+
+crate::domain::words::words! {
+    /// What changed an account. Scripts read these words: a change keeps its word for ever.
+    Action: "a word of the activity log" {
+        /// The customer was made.
+        CustomerCreated = "customer_created",
+        /// The customer was suspended.
+        CustomerSuspended = "customer_suspended",
+        /// The customer's suspension ended.
+        CustomerResumed = "customer_resumed",
+        /// The account was closed.
+        CustomerClosed = "customer_closed",
+        /// A wallet signed in.
+        SignedIn = "signed_in",
+        /// A session ended: by its owner, an operator, or because a refresh token was used twice.
+        SessionEnded = "session_ended",
+        /// An API token was made.
+        TokenCreated = "token_created",
+        /// An API token was renamed.
+        TokenChanged = "token_changed",
+        /// An API token was revoked.
+        TokenRevoked = "token_revoked",
+        /// A service was switched on or off, suspended, resumed, or got another tier.
+        ServiceChanged = "service_changed",
+        /// The list of addresses that may use a service was changed.
+        AllowlistChanged = "allowlist_changed",
+        /// A key was made.
+        KeyCreated = "key_created",
+        /// A key was revoked.
+        KeyRevoked = "key_revoked",
+        /// A key's revocation was taken back.
+        KeyReEnabled = "key_re_enabled",
+        /// A key got another expiry, or lost it.
+        KeyExpiryChanged = "key_expiry_changed",
+        /// A key was replaced by a new one.
+        KeyRotated = "key_rotated",
+    }
+}
+
+/// Adds a row in the name of the transaction's actor.
+///
+/// `detail` is a JSON object without any secret.
+///
+/// # Errors
+/// [`DbError`]; the transaction must then be given up.
+pub fn note(
+    tx: &mut WriteTx<'_>,
+    customer: CustomerId,
+    action: Action,
+    detail: &Value,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let detail = detail.to_string();
+    // What does not fit says that it did not; the change itself must not fail for it.
+    let detail = if detail.len() > DETAIL_LEN_MAX { r#"{"left_out":true}"#.to_owned() } else { detail };
+    let Actor { kind, name, source, request_id } = tx.actor().clone();
+    let number = activity::last_number(tx, customer)? + 1;
+    activity::insert(
+        tx,
+        &ActivityRow {
+            customer,
+            number,
+            at_ms: now_ms,
+            actor_kind: kind,
+            actor: name,
+            source,
+            request_id,
+            action,
+            detail,
+        },
+    )
+}
+
+/// A name of at most 64 bytes, without control characters.
+fn shortened(text: &str) -> String {
+    let mut name: String = text.chars().filter(|c| !c.is_control()).collect();
+    while name.len() > NAME_LEN_MAX {
+        name.pop();
+    }
+    name
+}
