@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod allowlists;
+pub mod api_tokens;
 pub mod customers;
 pub mod edges;
 pub mod key_groups;
@@ -14,6 +15,8 @@ pub mod policy;
 pub mod requests;
 pub mod revocations;
 pub mod services;
+pub mod sessions;
+pub mod sign_in;
 pub mod token;
 pub mod usage;
 mod wallet;

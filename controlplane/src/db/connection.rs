@@ -45,6 +45,11 @@ impl Database {
         Ok(Self { config: config.clone(), connection: connect(config)?, actor: Actor::system() })
     }
 
+    /// Whether a transaction was left in a state that no other can follow.
+    pub(in crate::db) fn is_broken(&mut self) -> bool {
+        AnyConnection::is_broken_transaction_manager(&mut self.connection)
+    }
+
     /// Says in whose name everything is changed from now on; the system's own until it is said.
     pub fn act_as(&mut self, actor: Actor) {
         self.actor = actor;

@@ -20,13 +20,18 @@ use std::ops::{Deref, DerefMut};
 /// An open transaction that may write; nobody else writes until it ends.
 pub struct WriteTx<'c> {
     reading: ReadTx<'c>,
-    actor: &'c Actor,
+    actor: Actor,
 }
 
 impl WriteTx<'_> {
     /// In whose name this is done.
     pub const fn actor(&self) -> &Actor {
-        self.actor
+        &self.actor
+    }
+
+    /// Says in whose name the rest of this transaction is done, once that is known.
+    pub fn act_as(&mut self, actor: Actor) {
+        self.actor = actor;
     }
 }
 
@@ -63,7 +68,8 @@ impl Database {
         write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = stream::lock(&mut self.connection)?;
-        let mut tx = WriteTx { reading: ReadTx::new(&mut self.connection, Some(begun)), actor: &self.actor };
+        let mut tx =
+            WriteTx { reading: ReadTx::new(&mut self.connection, Some(begun)), actor: self.actor.clone() };
         let value = write(&mut tx)?;
         let ended = stream::position(&mut tx)?;
         if ended != begun {

@@ -1,6 +1,6 @@
 //! Customers: one a wallet.
 
-use crate::db::{Database, customers};
+use crate::db::{Database, WriteTx, customers};
 use crate::domain::{DomainError, WalletAddress};
 use crate::random;
 use apikey::CustomerId;
@@ -23,17 +23,24 @@ pub struct Created {
 /// # Errors
 /// [`DomainError`].
 pub fn create(database: &mut Database, wallet: &WalletAddress, now_ms: i64) -> Result<Created, DomainError> {
-    database.write(|tx| {
-        if let Some(known) = customers::find_by_wallet(tx, wallet)? {
-            return Ok(Created { customer: known.customer, created: false });
+    database.write(|tx| create_in(tx, wallet, now_ms))
+}
+
+/// The same in a transaction that does more.
+pub(in crate::domain) fn create_in(
+    tx: &mut WriteTx<'_>,
+    wallet: &WalletAddress,
+    now_ms: i64,
+) -> Result<Created, DomainError> {
+    if let Some(known) = customers::find_by_wallet(tx, wallet)? {
+        return Ok(Created { customer: known.customer, created: false });
+    }
+    for _ in 0..ID_TRIES_MAX {
+        let Some(customer) = CustomerId::new(random::any_u32()?) else { continue };
+        if customers::find(tx, customer)?.is_none() {
+            customers::insert(tx, customer, wallet, now_ms)?;
+            return Ok(Created { customer, created: true });
         }
-        for _ in 0..ID_TRIES_MAX {
-            let Some(customer) = CustomerId::new(random::any_u32()?) else { continue };
-            if customers::find(tx, customer)?.is_none() {
-                customers::insert(tx, customer, wallet, now_ms)?;
-                return Ok(Created { customer, created: true });
-            }
-        }
-        Err(DomainError::Refused("no free customer id was found; try again".to_owned()))
-    })
+    }
+    Err(DomainError::Refused("no free customer id was found; try again".to_owned()))
 }
