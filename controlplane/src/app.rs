@@ -1,9 +1,10 @@
 //! `suiftly serve` and `suiftly agent` put together: what starts in which order, and how it ends.
 
+use crate::access_tokens::AccessTokens;
 use crate::changes::{feed, listener};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig};
-use crate::db::{Database, DbError};
+use crate::db::{Database, DbError, Pool};
 use crate::domain::{DomainError, edges, key_groups};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
@@ -17,9 +18,12 @@ use crate::edge::{
     files_back, follower, metering, offer_back, reporter, roster, scanner, usage_sink, watcher,
 };
 use crate::http;
+use crate::http::api::Api;
+use crate::http::limits::Limits;
 use crate::http::tls::CertificateError;
 use crate::jobs;
 use crate::keyring::{self, KeyringFileError};
+use crate::secrets::{Secrets, SecretsError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +49,9 @@ pub enum ServeError {
     /// There is no usable keyring.
     #[error(transparent)]
     Keyring(#[from] KeyringFileError),
+    /// There are no usable secrets.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// There is no usable database.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -104,6 +111,8 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     let lock = StateLock::take(&config.state.serve_lock())?;
     // Read now, so that a keyring that cannot be used is found now and not at the first key.
     let keyring = keyring::load_or_make(&config.keyring)?;
+    let secrets = Secrets::load_or_make(&config.accounts.secrets_file)?;
+    let access_tokens = AccessTokens::new(&secrets);
     let mut database = Database::open(&config.database)?;
     database
         .write(|tx| key_groups::adopt_first(tx, &keyring, clock.now_ms()))
@@ -135,7 +144,15 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     };
     let answerer = Answerer { board: Arc::clone(&board), database: Some(config.database.clone()) };
     let control_socket = ControlSocket::serve(config.state.control_socket(), &lock, answerer)?;
-    let state = http::State::new(Arc::clone(&board), clock.clone(), Some(config.database.clone()));
+    let api = Api {
+        pool: Pool::new(&config.database),
+        access_tokens,
+        settings: config.accounts.clone(),
+        limits: Limits::new(&config.accounts, &clock),
+        clock: clock.clone(),
+    };
+    let state =
+        http::State::new(Arc::clone(&board), clock.clone(), Some(config.database.clone())).with_api(api);
     let request_counts = Arc::clone(&state.requests);
     let (server, address) = bind(config, state)?;
     if serving == Serving::WithEdge {

@@ -1,15 +1,29 @@
 //! The HTTP server of the control plane.
 
+pub mod api;
+pub mod api_counts;
 pub mod bearer;
+pub mod caller;
+pub mod docs;
 pub mod edge_api;
 pub mod edge_requests;
 pub mod edge_usage;
+pub mod etag;
 pub mod health;
+pub mod idempotency;
+pub mod limits;
 mod metering_metrics;
 pub mod metrics;
+pub mod observe;
+pub mod openapi;
 pub mod operator;
+pub mod page;
 mod places;
 pub mod router;
+pub mod routes;
+pub mod sign_in_source;
+pub mod source;
+pub mod strict;
 pub mod tls;
 
 use crate::clock::Clock;
@@ -17,8 +31,11 @@ use crate::config::DatabaseConfig;
 use crate::edge::board::Board;
 use crate::edge::requests::RequestCounts;
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
+use api::Api;
+use api_counts::ApiCounts;
 use places::Places;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +74,12 @@ pub struct State {
     pub batches: Places,
     /// What became of this machine's log lines.
     pub requests: Arc<RequestCounts>,
+    /// What the customers' API stands on; none in an agent alone.
+    pub api: Option<Arc<Api>>,
+    /// How many answers there were; none only where Prometheus does not take our names.
+    pub api_counts: Option<ApiCounts>,
+    /// Whether the server speaks TLS.
+    pub is_tls: bool,
 }
 
 impl State {
@@ -74,7 +97,16 @@ impl State {
             readings,
             batches: Places::default(),
             requests: Arc::default(),
+            api: None,
+            api_counts: ApiCounts::new().ok(),
+            is_tls: false,
         }
+    }
+
+    /// The same with the customers' API.
+    #[must_use]
+    pub fn with_api(self, api: Api) -> Self {
+        Self { api: Some(Arc::new(api)), ..self }
     }
 }
 
@@ -101,17 +133,25 @@ impl Bound {
     /// The address cannot be had.
     pub fn bind(
         address: SocketAddr,
-        state: State,
+        mut state: State,
         tls: Option<rustls::ServerConfig>,
     ) -> std::io::Result<Self> {
+        state.is_tls = tls.is_some();
         let board = Arc::clone(&state.board);
         let runtime = System::new();
         let server = runtime.block_on(async move {
             let data = web::Data::new(state);
-            let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(router::routes))
-                .workers(THREADS)
-                .disable_signals()
-                .shutdown_timeout(SHUTDOWN_LIMIT_S);
+            let origins = data.api.as_ref().map(|api| api.settings.cors_origins.clone()).unwrap_or_default();
+            let server = HttpServer::new(move || {
+                App::new()
+                    .app_data(data.clone())
+                    .wrap(router::cors(&origins))
+                    .wrap(from_fn(observe::observe))
+                    .configure(router::routes)
+            })
+            .workers(THREADS)
+            .disable_signals()
+            .shutdown_timeout(SHUTDOWN_LIMIT_S);
             let server = match tls {
                 None => server.bind(address)?,
                 Some(tls) => server.bind_rustls_0_23(address, tls)?,

@@ -6,14 +6,15 @@
 pub mod edit;
 
 use crate::config::KeyringConfig;
+use crate::private_file::{self, PrivateFileError};
 use crate::random::{self, NoRandom};
 use apikey::{Group, GroupSecret, MacKey, Version};
 use edgeformat::Keyring;
 use edgeformat::keyring::{KEYRING_LEN_MAX, KeyringError};
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -42,7 +43,7 @@ pub enum KeyringFileError {
     Content(PathBuf, #[source] KeyringError),
     /// The file cannot be made.
     #[error("the keyring {} cannot be made", .0.display())]
-    Make(PathBuf, #[source] std::io::Error),
+    Make(PathBuf, #[source] PrivateFileError),
     /// The file is written in a way that the program does not change.
     #[error("the keyring {} is not changed by the program, since {reason}; do it by hand: {by_hand}", .file.display())]
     ByHand {
@@ -128,37 +129,11 @@ pub fn accepts(keyring: &Keyring, version: Version, group: Group) -> bool {
     }
 }
 
-/// Written whole under a name of its own and then linked, which fails if there is a keyring already: two
-/// first starts at once agree on one file, and nobody ever reads half of one.
 fn make(config: &KeyringConfig) -> Result<(), KeyringFileError> {
     let path = &config.file;
     let secret = Zeroizing::new(random::bytes_32()?);
-    let draft = path.with_extension(format!("new-{:016x}", random::nonzero_u64()?));
-    let made =
-        write_new(&draft, &text_of(&secret, config.accept_v0)).and_then(|()| {
-            match std::fs::hard_link(&draft, path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-                other => other,
-            }
-        });
-    let removed = std::fs::remove_file(&draft);
-    made.and(removed).and(sync_folder_of(path)).map_err(|error| KeyringFileError::Make(path.clone(), error))
-}
-
-fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all())
-}
-
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = create_new(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-fn create_new(path: &Path) -> std::io::Result<File> {
-    // `create_new` is O_EXCL: never through somebody's link, never over somebody's file.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    let made = private_file::make_once(path, &text_of(&secret, config.accept_v0));
+    made.map_err(|error| KeyringFileError::Make(path.clone(), error))
 }
 
 fn text_of(secret: &[u8; 32], accept_v0: bool) -> Zeroizing<String> {

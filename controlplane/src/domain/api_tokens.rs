@@ -107,10 +107,10 @@ impl TokenName {
     }
 }
 
-/// Makes a token. Its text is shown once and not kept.
+/// Makes a token. Its text is shown once and not kept. None where the customer has [`TOKENS_MAX`] already.
 ///
 /// # Errors
-/// [`DomainError::Refused`] where the customer has too many already.
+/// [`DomainError`]; the transaction must then be given up.
 pub fn create(
     tx: &mut WriteTx<'_>,
     customer: CustomerId,
@@ -118,11 +118,9 @@ pub fn create(
     scopes: Scopes,
     expires_at_ms: i64,
     now_ms: i64,
-) -> Result<(ApiToken, ApiTokenRow), DomainError> {
+) -> Result<Option<(ApiToken, ApiTokenRow)>, DomainError> {
     if api_tokens::count_good(tx, customer, now_ms)? >= TOKENS_MAX {
-        return Err(DomainError::Refused(format!(
-            "there are {TOKENS_MAX} tokens already, the most there can be; revoke one that is not needed"
-        )));
+        return Ok(None);
     }
     let token = ApiToken::random()?;
     let bytes = random::bytes_32()?;
@@ -141,7 +139,7 @@ pub fn create(
     api_tokens::insert(tx, &row, &token.sha256_hex())?;
     let detail = json!({ "token_id": row.token_id, "name": row.name, "scopes": row.scopes.to_string() });
     note(tx, customer, Action::TokenCreated, &detail, now_ms)?;
-    Ok((token, row))
+    Ok(Some((token, row)))
 }
 
 /// Gives a token another name, and answers how it stands then.

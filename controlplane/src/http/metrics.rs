@@ -6,6 +6,7 @@ use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::edge::board::{Board, EdgeState};
 use crate::edge::requests::RequestCounts;
 use crate::http::State;
+use crate::http::api_counts::ApiCounts;
 use crate::http::bearer::token_of;
 use crate::http::metering_metrics;
 use crate::problem::Problem;
@@ -24,7 +25,7 @@ pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpRespo
     {
         return Problem::LoopbackOnly.response();
     }
-    match render(&state.board, &state.requests, state.clock.now_ms()) {
+    match render(&state.board, &state.requests, state.api_counts.as_ref(), state.clock.now_ms()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(error = chain_of(&error), "metrics could not be written");
@@ -49,7 +50,12 @@ async fn is_operator(request: &HttpRequest, state: &State) -> bool {
 }
 
 /// Made anew for each scrape from one copy of the board, so that the numbers belong to one moment.
-fn render(board: &Board, requests: &RequestCounts, now_ms: i64) -> Result<Vec<u8>, prometheus::Error> {
+fn render(
+    board: &Board,
+    requests: &RequestCounts,
+    api: Option<&ApiCounts>,
+    now_ms: i64,
+) -> Result<Vec<u8>, prometheus::Error> {
     let state = &board.state();
     let registry = Registry::new();
     let seconds_since =
@@ -115,6 +121,9 @@ fn render(board: &Board, requests: &RequestCounts, now_ms: i64) -> Result<Vec<u8
     }
     metering_metrics::register_edges(&registry, &board.edges())?;
     metering_metrics::register_usage(&registry, board, now_ms)?;
+    if let Some(api) = api {
+        api.register(&registry)?;
+    }
     let build = IntGaugeVec::new(Opts::new("suiftly_build_info", "The version that runs"), &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     register(&registry, build)?;
@@ -205,7 +214,10 @@ mod tests {
     #[test]
     fn every_number_is_there_once() {
         let board = Board::new(Clock::standing_at(5_000), "local");
-        let text = String::from_utf8(render(&board, &RequestCounts::default(), 5_000).unwrap()).unwrap();
+        let text = String::from_utf8(
+            render(&board, &RequestCounts::default(), ApiCounts::new().ok().as_ref(), 5_000).unwrap(),
+        )
+        .unwrap();
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(names.len(), unique.len(), "{text}");

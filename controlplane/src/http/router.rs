@@ -1,68 +1,89 @@
 //! Every path that there is.
 
-use crate::http::{edge_api, edge_requests, edge_usage, health, metrics, operator};
-use crate::problem::Problem;
+use crate::http::routes::{account, activity, auth, tokens};
+use crate::http::{docs, edge_api, edge_requests, edge_usage, health, metrics, openapi, operator};
+use crate::problem::{Problem, ProblemDetails};
+use actix_cors::Cors;
+use actix_web::http::header;
 use actix_web::{HttpResponse, web};
+
+/// How long a browser remembers what a preflight said, in seconds.
+const PREFLIGHT_LIFE_S: usize = 3_600;
+
+/// Adds resources, and the list of their paths and methods, from one table.
+macro_rules! paths {
+    ($list:ident, $register:ident, $($path:literal { $($method:ident => $handler:path),+ $(,)? })+) => {
+        /// Paths and their methods, for the test that each is documented.
+        pub const $list: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
+
+        fn $register(config: &mut web::ServiceConfig) {
+            $({
+                let allowed = allow(&[$(stringify!($method)),+]);
+                let refuse = move || {
+                    let allow = Some(allowed.clone());
+                    async move { ProblemDetails { allow, ..Problem::MethodNotAllowed.into() }.response(None) }
+                };
+                config.service(
+                    web::resource($path)$(.route(web::$method().to($handler)))+.default_service(web::to(refuse)),
+                );
+            })+
+        }
+    };
+}
+
+paths! { CUSTOMER_PATHS, customer_paths,
+    "/api/v1/auth/challenge" { post => auth::challenge::challenge }
+    "/api/v1/auth/verify" { post => auth::verify::verify }
+    "/api/v1/auth/refresh" { post => auth::refresh::refresh }
+    "/api/v1/auth/logout" { post => auth::logout::logout }
+    "/api/v1/auth/sessions" { get => auth::sessions::list, delete => auth::sessions::end_all }
+    "/api/v1/auth/sessions/{session_id}" { delete => auth::sessions::end_one }
+    "/api/v1/account" { get => account::read }
+    "/api/v1/activity" { get => activity::list }
+    "/api/v1/tokens" { get => tokens::list::list, post => tokens::create::create }
+    "/api/v1/tokens/{id}" { get => tokens::one::read, patch => tokens::one::rename, delete => tokens::one::revoke }
+}
+
+paths! { OTHER_PATHS, other_paths,
+    "/healthz" { get => health::healthz, head => health::healthz }
+    "/readyz" { get => health::readyz, head => health::readyz }
+    "/metrics" { get => metrics::metrics, head => metrics::metrics }
+    "/api/v1/openapi.json" { get => openapi::document }
+    "/api/docs" { get => docs::redirect }
+    "/api/docs/{file:.*}" { get => docs::file }
+    "/api/v1/operator/keys/{fingerprint}/revoke" { post => operator::revoke_key }
+    "/api/v1/edge/changes" { get => edge_api::changes, head => edge_api::changes }
+    "/api/v1/edge/report" { post => edge_api::report }
+    "/api/v1/edge/offered" { post => edge_api::offered }
+    "/api/v1/edge/usage" { post => edge_usage::usage }
+    "/api/v1/edge/requests" { post => edge_requests::requests }
+}
 
 /// Adds the paths to an application.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(only_read("/healthz").get(health::healthz))
-        .service(only_read("/readyz").get(health::readyz))
-        .service(only_read("/metrics").get(metrics::metrics))
-        .service(
-            web::resource("/api/v1/operator/keys/{fingerprint}/revoke")
-                .route(web::post().to(operator::revoke_key))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .service(only_read("/api/v1/edge/changes").get(edge_api::changes))
-        .service(
-            web::resource("/api/v1/edge/report")
-                .route(web::post().to(edge_api::report))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/api/v1/edge/offered")
-                .route(web::post().to(edge_api::offered))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/api/v1/edge/usage")
-                .route(web::post().to(edge_usage::usage))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/api/v1/edge/requests")
-                .route(web::post().to(edge_requests::requests))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .default_service(web::to(not_found));
+    customer_paths(config);
+    other_paths(config);
+    config.default_service(web::to(not_found));
 }
 
-struct OnlyRead(&'static str);
-
-const fn only_read(path: &'static str) -> OnlyRead {
-    OnlyRead(path)
+/// What pages of other origins may do: those that are listed, everything that needs no cookie; all others nothing.
+pub fn cors(origins: &[String]) -> Cors {
+    let start = Cors::default()
+        .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
+        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
+        .allowed_header("Idempotency-Key")
+        .expose_headers(["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"])
+        .supports_credentials()
+        .max_age(PREFLIGHT_LIFE_S)
+        // A browser refuses the answer by itself; other programs send an origin without asking for leave.
+        .block_on_origin_mismatch(false);
+    origins.iter().fold(start, |cors, origin| cors.allowed_origin(origin))
 }
 
-impl OnlyRead {
-    fn get<F, Args>(self, handler: F) -> actix_web::Resource
-    where
-        F: actix_web::Handler<Args>,
-        Args: actix_web::FromRequest + 'static,
-        F::Output: actix_web::Responder + 'static,
-    {
-        web::resource(self.0)
-            .route(web::get().to(handler.clone()))
-            .route(web::head().to(handler))
-            .default_service(web::to(method_not_allowed))
-    }
+fn allow(methods: &[&str]) -> String {
+    methods.iter().map(|method| method.to_ascii_uppercase()).collect::<Vec<_>>().join(", ")
 }
 
 async fn not_found() -> HttpResponse {
     Problem::NotFound.response()
-}
-
-async fn method_not_allowed() -> HttpResponse {
-    Problem::MethodNotAllowed.response()
 }

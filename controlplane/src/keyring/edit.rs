@@ -3,7 +3,8 @@
 //! inline table, an array over several lines) the operator is told what to do instead. That is why no crate that keeps
 //! TOML's form is needed.
 
-use crate::keyring::{KeyringFileError, create_new, open, read_text, sync_folder_of};
+use crate::keyring::{KeyringFileError, open, read_text};
+use crate::private_file::{create_new, sync_folder_of};
 use crate::random;
 use apikey::{CheckValue, Group};
 use edgeformat::Keyring;

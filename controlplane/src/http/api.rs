@@ -1,0 +1,138 @@
+//! What the customers' API stands on, and the two ways in which a call reaches the database: to read, and to change.
+
+use crate::access_tokens::AccessTokens;
+use crate::clock::Clock;
+use crate::config::AccountsConfig;
+use crate::db::{Database, Pool, ReadTx, WriteTx};
+use crate::domain::{CustomerStatus, api_tokens};
+use crate::http::State;
+use crate::http::caller::{Account, Bearer, Call, Needs};
+use crate::http::limits::Limits;
+use crate::problem::{Problem, ProblemDetails};
+use actix_web::web;
+use std::sync::Arc;
+
+/// What the customers' API stands on.
+#[derive(Debug)]
+pub struct Api {
+    /// Connections to the database.
+    pub pool: Pool,
+    /// Makes and checks access tokens.
+    pub access_tokens: AccessTokens,
+    /// The settings.
+    pub settings: AccountsConfig,
+    /// How often somebody may ask.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl State {
+    /// What the customers' API stands on.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`] in an agent alone, which has none.
+    pub fn api(&self) -> Result<Arc<Api>, ProblemDetails> {
+        self.api.clone().ok_or_else(|| Problem::NotFound.into())
+    }
+}
+
+impl Api {
+    /// Runs `read` on one unchanging state of the database, if the caller may.
+    ///
+    /// # Errors
+    /// Why not, or what `read` answers.
+    pub async fn read<T: Send + 'static>(
+        self: Arc<Self>,
+        call: Call,
+        needs: Needs,
+        read: impl FnOnce(&mut ReadTx<'_>, &Account) -> Result<T, ProblemDetails> + Send + 'static,
+    ) -> Result<T, ProblemDetails> {
+        self.blocking(move |api, database| {
+            let now_ms = api.clock.now_ms();
+            let (value, bearer) = database.read(|tx| {
+                let account = call.authenticate(tx, needs, now_ms)?;
+                api.count(&call, &account)?;
+                let value = read(tx, &account)?;
+                Ok::<_, ProblemDetails>((value, account.bearer))
+            })?;
+            note_use(database, &bearer, now_ms)?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Runs `write` in one transaction, in the caller's name, if the caller may and the account is active.
+    ///
+    /// # Errors
+    /// Why not, or what `write` answers; then nothing has happened.
+    pub async fn write<T: Send + 'static>(
+        self: Arc<Self>,
+        call: Call,
+        needs: Needs,
+        write: impl FnOnce(&mut WriteTx<'_>, &Account) -> Result<T, ProblemDetails> + Send + 'static,
+    ) -> Result<T, ProblemDetails> {
+        let active_only = move |tx: &mut WriteTx<'_>, account: &Account| {
+            if account.customer.status != CustomerStatus::Active {
+                return Err(Problem::CustomerSuspended.into());
+            }
+            write(tx, account)
+        };
+        self.write_even_suspended(call, needs, active_only).await
+    }
+
+    /// The same for what the owner of a suspended account may do, too: take access away.
+    ///
+    /// # Errors
+    /// Why not, or what `write` answers; then nothing has happened.
+    pub async fn write_even_suspended<T: Send + 'static>(
+        self: Arc<Self>,
+        call: Call,
+        needs: Needs,
+        write: impl FnOnce(&mut WriteTx<'_>, &Account) -> Result<T, ProblemDetails> + Send + 'static,
+    ) -> Result<T, ProblemDetails> {
+        self.blocking(move |api, database| {
+            let now_ms = api.clock.now_ms();
+            // Before the writers' lock is taken: who may not must not make others wait.
+            let account = database.read(|tx| call.authenticate(tx, needs, now_ms))?;
+            api.count(&call, &account)?;
+            let (value, bearer) = database.write(|tx| {
+                let account = call.authenticate(tx, needs, now_ms)?;
+                tx.act_as(call.actor(&account));
+                let value = write(tx, &account)?;
+                Ok::<_, ProblemDetails>((value, account.bearer))
+            })?;
+            note_use(database, &bearer, now_ms)?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Runs `work` with a connection, where it may block.
+    ///
+    /// # Errors
+    /// No connection, or what `work` answers.
+    pub async fn blocking<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self, &mut Database) -> Result<T, ProblemDetails> + Send + 'static,
+    ) -> Result<T, ProblemDetails> {
+        let done = web::block(move || work(&self, &mut *self.pool.get()?)).await;
+        // A thread that has panicked, or a server that ends.
+        done.unwrap_or_else(|_| Err(Problem::Internal.into()))
+    }
+
+    fn count(&self, call: &Call, account: &Account) -> Result<(), ProblemDetails> {
+        let counted = self.limits.caller(account.bearer.id());
+        let rate = counted.as_ref().map_or_else(|_| self.limits.exhausted(), |rate| *rate);
+        // The answer shows the first one; there is no second.
+        let _ = call.seen.rate.set(rate);
+        counted.map(drop)
+    }
+}
+
+fn note_use(database: &mut Database, bearer: &Bearer, now_ms: i64) -> Result<(), ProblemDetails> {
+    match bearer {
+        Bearer::Session(_) => Ok(()),
+        Bearer::Token(token) => Ok(api_tokens::note_use(database, token, now_ms)?),
+    }
+}

@@ -1,0 +1,6 @@
+//! The customers' API: a file a route. Each binds what comes, calls a rule, and answers.
+
+pub mod account;
+pub mod activity;
+pub mod auth;
+pub mod tokens;

@@ -1,0 +1,64 @@
+//! `POST /api/v1/auth/refresh`.
+
+use crate::domain::sessions::{self, RefreshRefusal, RefreshToken};
+use crate::http::State;
+use crate::http::routes::auth::refresh_cookie::token_in;
+use crate::http::routes::auth::{TokenAnswer, answer};
+use crate::http::sign_in_source::SignInSource;
+use crate::http::strict::OptionalJson;
+use crate::problem::{Problem, ProblemBody, ProblemDetails};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A refresh token, of programs without cookies.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RefreshRequest)]
+pub struct Body {
+    /// The refresh token
+    #[schema(max_length = 200)]
+    pub(super) refresh_token: String,
+}
+
+/// Exchange the refresh token
+///
+/// Answers a new access token and a new refresh token, which comes the way the old one came: in the cookie, or in the body. The
+/// old one is of no use from then on; should it come once more, somebody has a copy, and the whole session ends.
+#[utoipa::path(
+    post, path = "/api/v1/auth/refresh", tag = "Sign-in",
+    request_body(content = Option<Body>, description = "Without it the cookie `suiftly_refresh` is taken"),
+    responses((status = 200, body = TokenAnswer, description = "Exchanged"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`refresh_token_missing`, `refresh_token_unknown`, `refresh_token_expired`, `refresh_token_reused`, `session_ended`"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "`customer_closed`")),
+)]
+pub async fn refresh(
+    _source: SignInSource,
+    request: HttpRequest,
+    state: web::Data<State>,
+    body: OptionalJson<Body>,
+) -> Result<HttpResponse, ProblemDetails> {
+    let api = state.api()?;
+    let in_body = body.0.is_some();
+    let text = body.0.map(|body| body.refresh_token).or_else(|| token_in(&request));
+    let text = text.filter(|text| !text.is_empty()).ok_or(Problem::RefreshTokenMissing)?;
+    let token = RefreshToken::from_text(&text).ok_or(Problem::RefreshTokenUnknown)?;
+    let now_ms = state.clock.now_ms();
+    let granted = Arc::clone(&api)
+        .blocking(move |_, database| sessions::refresh(database, &token, now_ms)?.map_err(problem_of))
+        .await?;
+    answer(&api, &granted, in_body, now_ms)
+}
+
+fn problem_of(refusal: RefreshRefusal) -> ProblemDetails {
+    let problem = match refusal {
+        RefreshRefusal::Unknown => Problem::RefreshTokenUnknown,
+        RefreshRefusal::Expired => Problem::RefreshTokenExpired,
+        RefreshRefusal::SessionEnded => Problem::SessionEnded,
+        RefreshRefusal::Reused => Problem::RefreshTokenReused,
+        RefreshRefusal::Closed => Problem::CustomerClosed,
+    };
+    problem.into()
+}

@@ -1,0 +1,35 @@
+//! The source of a request to a path of sign-in, counted against its limit before anything else of it is looked at.
+
+use crate::http::State;
+use crate::http::limits::SignInPath;
+use crate::http::source::Source;
+use crate::problem::{Problem, ProblemDetails};
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use std::future::{Ready, ready};
+
+/// Where a request comes from that the limit lets through. Stands first among what a handler takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignInSource(pub Source);
+
+impl FromRequest for SignInSource {
+    type Error = ProblemDetails;
+    type Future = Ready<Result<Self, ProblemDetails>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(counted(request))
+    }
+}
+
+fn counted(request: &HttpRequest) -> Result<SignInSource, ProblemDetails> {
+    let api = request.app_data::<web::Data<State>>().ok_or(Problem::Internal)?.api()?;
+    let path = match request.path().rsplit('/').next() {
+        Some("challenge") => SignInPath::Challenge,
+        Some("verify") => SignInPath::Verify,
+        Some("refresh") => SignInPath::Refresh,
+        _ => SignInPath::Logout,
+    };
+    let source = Source::of(request, &api.settings.trusted_proxies);
+    api.limits.sign_in(path, &source.to_string())?;
+    Ok(SignInSource(source))
+}

@@ -1,0 +1,13 @@
+//! Accounts: sign-in, sessions, API tokens, and the conventions of the API, on both databases.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "../harness/databases.rs"]
+mod databases;
+
+mod api_tokens;
+mod conventions;
+mod official_wallet;
+mod server;
+mod sessions;
+mod sign_in;
+mod wallet;
