@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 /// How many tokens of a customer can be good at once.
 pub const TOKENS_MAX: i64 = 50;
-/// The longest name, in bytes.
+/// The longest name, in characters.
 pub const NAME_LEN_MAX: usize = 64;
 /// The longest life: a year.
 pub const LIFE_MS_MAX: i64 = 366 * 24 * 3_600 * 1_000;
@@ -92,7 +92,7 @@ impl FromStr for Scopes {
     }
 }
 
-/// A name of 1 to 64 bytes without control characters or blanks around it.
+/// A name of 1 to 64 characters, without control characters, and without blanks around it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenName(String);
 
@@ -100,7 +100,7 @@ impl TokenName {
     /// The name, if it is one.
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty()
-            && text.len() <= NAME_LEN_MAX
+            && text.chars().count() <= NAME_LEN_MAX
             && text.trim() == text
             && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))

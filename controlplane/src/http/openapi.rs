@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use std::sync::LazyLock;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi};
 
 /// The description.
@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi};
         tokens::list::list, tokens::create::create, tokens::one::read, tokens::one::rename, tokens::one::revoke,
     ),
     components(schemas(ProblemBody, FieldError)),
-    modifiers(&SecuritySchemes, &CommonAnswers),
+    modifiers(&SecuritySchemes, &CommonAnswers, &UniqueScopes),
 )]
 pub struct Description;
 
@@ -49,6 +49,21 @@ impl Modify for SecuritySchemes {
         components.add_security_scheme("wallet_session", session);
         let token = scheme("suiftly_api_…", "An API token, as `POST /api/v1/tokens` makes it");
         components.add_security_scheme("api_token", token);
+    }
+}
+
+/// That each scope stands once, which the derive has no word for.
+struct UniqueScopes;
+
+impl Modify for UniqueScopes {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let schemas = openapi.components.as_mut().map(|components| &mut components.schemas);
+        let request = schemas.and_then(|schemas| schemas.get_mut("TokenRequest"));
+        if let Some(RefOr::T(Schema::Object(request))) = request
+            && let Some(RefOr::T(Schema::Array(scopes))) = request.properties.get_mut("scopes")
+        {
+            scopes.unique_items = true;
+        }
     }
 }
 
@@ -131,6 +146,21 @@ mod tests {
         let description = description();
         assert_eq!(operations(&description), served);
         assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own() {
+        let description = description();
+        let all = operations(&description);
+        let ids: BTreeSet<String> = all
+            .iter()
+            .map(|(path, method)| description["paths"][path][method]["operationId"].to_string())
+            .collect();
+        assert_eq!(ids.len(), all.len(), "{ids:?}");
+        assert_eq!(
+            description["components"]["schemas"]["TokenRequest"]["properties"]["scopes"]["uniqueItems"],
+            true
+        );
     }
 
     #[test]

@@ -88,7 +88,12 @@ pub fn key_of(created_at_ms: i64, id: &str) -> String {
 /// The other way round.
 pub fn created_and_id(key: &str) -> Option<(i64, String)> {
     let (created_at_ms, id) = key.split_once(':')?;
-    Some((created_at_ms.parse().ok()?, id.to_owned()))
+    is_id(id).then_some((created_at_ms.parse().ok()?, id.to_owned()))
+}
+
+/// Whether a text can be the id of a session or a token: 32 hex digits. Nothing else is asked of the database.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct StrictJson<T> {
     pub request_sha256: String,
 }
 
-/// A JSON body that may be missing.
+/// A JSON body that may be missing, or `null`.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub Option<T>);
 
@@ -69,7 +69,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
             if !is_json {
                 return Err(Problem::UnsupportedMediaType.into());
             }
-            parse(&body).map(|value| Self(Some(value)))
+            parse(&body).map(Self)
         })
     }
 }

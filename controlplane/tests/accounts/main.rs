@@ -6,6 +6,7 @@ mod databases;
 
 mod api_tokens;
 mod conventions;
+mod description;
 mod official_wallet;
 mod server;
 mod sessions;

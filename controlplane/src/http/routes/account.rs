@@ -27,7 +27,7 @@ pub struct AccountAnswer {
 
 /// Read the account
 #[utoipa::path(
-    get, path = "/api/v1/account", tag = "Account",
+    get, path = "/api/v1/account", operation_id = "readAccount", tag = "Account",
     security(("wallet_session" = []), ("api_token" = [])),
     responses((status = 200, body = AccountAnswer, description = "The account")),
 )]

@@ -61,7 +61,7 @@ impl ActivityItem {
 ///
 /// Newest first. Tokens need the scope `audit:read`.
 #[utoipa::path(
-    get, path = "/api/v1/activity", tag = "Account", params(PageQuery),
+    get, path = "/api/v1/activity", operation_id = "listActivity", tag = "Account", params(PageQuery),
     security(("wallet_session" = []), ("api_token" = ["audit:read"])),
     responses((status = 200, body = Page<ActivityItem>, description = "The changes"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`bad_query`")),

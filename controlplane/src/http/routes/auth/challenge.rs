@@ -38,7 +38,7 @@ pub struct ChallengeAnswer {
 /// The text names this API, the wallet, a nonce that is good once, and when it expires: in five minutes. Have the wallet sign it
 /// as a personal message, and send text and signature to `/api/v1/auth/verify`.
 #[utoipa::path(
-    post, path = "/api/v1/auth/challenge", tag = "Sign-in",
+    post, path = "/api/v1/auth/challenge", operation_id = "createChallenge", tag = "Sign-in",
     request_body = Body,
     responses((status = 200, body = ChallengeAnswer, description = "The text to sign"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`")),

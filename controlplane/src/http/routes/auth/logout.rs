@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 /// Ends the session of the refresh token, with all its access tokens, and takes the cookie away. A token that is none, or whose
 /// session has ended, is answered the same.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", tag = "Sign-in",
+    post, path = "/api/v1/auth/logout", operation_id = "logOut", tag = "Sign-in",
     request_body(content = Option<Body>, description = "Without it the cookie `suiftly_refresh` is taken"),
     responses((status = 204, description = "The session has ended"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`"),

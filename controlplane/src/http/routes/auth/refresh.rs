@@ -27,7 +27,7 @@ pub struct Body {
 /// Answers a new access token and a new refresh token, which comes the way the old one came: in the cookie, or in the body. The
 /// old one is of no use from then on; should it come once more, somebody has a copy, and the whole session ends.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", tag = "Sign-in",
+    post, path = "/api/v1/auth/refresh", operation_id = "refreshSession", tag = "Sign-in",
     request_body(content = Option<Body>, description = "Without it the cookie `suiftly_refresh` is taken"),
     responses((status = 200, body = TokenAnswer, description = "Exchanged"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`"),

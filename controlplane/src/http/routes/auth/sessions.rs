@@ -5,7 +5,7 @@ use crate::db::sessions::{self as table, SessionRow};
 use crate::domain::sessions::{self, EndReason};
 use crate::http::State;
 use crate::http::caller::{Call, Needs};
-use crate::http::page::{Page, PageQuery, created_and_id, key_of};
+use crate::http::page::{Page, PageQuery, created_and_id, is_id, key_of};
 use crate::http::strict::StrictQuery;
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
 use actix_web::{HttpResponse, web};
@@ -52,7 +52,7 @@ impl SessionItem {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/api/v1/auth/sessions", tag = "Sign-in", params(PageQuery),
+    get, path = "/api/v1/auth/sessions", operation_id = "listSessions", tag = "Sign-in", params(PageQuery),
     security(("wallet_session" = [])),
     responses((status = 200, body = Page<SessionItem>, description = "The open sessions"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`bad_query`")),
@@ -99,7 +99,7 @@ pub struct EndedAnswer {
 ///
 /// Their access tokens are refused from the next request on. The one that asks ends, too, unless `keep_current=true`.
 #[utoipa::path(
-    delete, path = "/api/v1/auth/sessions", tag = "Sign-in", params(EndQuery),
+    delete, path = "/api/v1/auth/sessions", operation_id = "endSessions", tag = "Sign-in", params(EndQuery),
     security(("wallet_session" = [])),
     responses((status = 200, body = EndedAnswer, description = "They have ended"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`bad_query`")),
@@ -124,7 +124,7 @@ pub async fn end_all(
 
 /// End a session
 #[utoipa::path(
-    delete, path = "/api/v1/auth/sessions/{session_id}", tag = "Sign-in",
+    delete, path = "/api/v1/auth/sessions/{session_id}", operation_id = "endSession", tag = "Sign-in",
     params(("session_id" = String, Path, description = "The session", max_length = 64)),
     security(("wallet_session" = [])),
     responses((status = 204, description = "It has ended"),
@@ -139,11 +139,11 @@ pub async fn end_one(
     state
         .api()?
         .write_even_suspended(call, Needs::WalletSession, move |tx, account| {
-            let session = table::find(tx, &session_id)?;
+            let known = if is_id(&session_id) { table::find(tx, &session_id)? } else { None };
             let is_theirs = |session: &SessionRow| {
                 session.customer == account.customer.customer && session.is_open(now_ms)
             };
-            let session = session.filter(is_theirs).ok_or(Problem::NotFound)?;
+            let session = known.filter(is_theirs).ok_or(Problem::NotFound)?;
             sessions::end(tx, &session, EndReason::EndedByCustomer, now_ms)?;
             Ok(())
         })

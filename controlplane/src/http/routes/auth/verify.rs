@@ -43,7 +43,7 @@ pub struct Body {
 /// Answers an access token of 15 minutes, and sets a refresh token of 30 days in the cookie `suiftly_refresh`. The first sign-in
 /// of a wallet makes its account. A challenge is used up by this call, whether the signature is good or not.
 #[utoipa::path(
-    post, path = "/api/v1/auth/verify", tag = "Sign-in",
+    post, path = "/api/v1/auth/verify", operation_id = "verifyChallenge", tag = "Sign-in",
     request_body = Body,
     responses((status = 200, body = TokenAnswer, description = "Signed in"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`, `message_not_ours`, `signature_malformed`, `signature_scheme_unknown`, `zklogin_not_supported`, `passkey_not_supported`"),

@@ -24,8 +24,13 @@ const KIND: &str = "api_token";
 #[serde(deny_unknown_fields)]
 #[schema(as = TokenRequest)]
 pub struct Body {
-    /// What its owner calls it: 1 to 64 bytes without control characters or blanks around it
-    #[schema(min_length = 1, max_length = 64, example = "nightly report")]
+    /// What its owner calls it: 1 to 64 characters, no control characters, no blanks around it
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$",
+        example = "nightly report"
+    )]
     name: String,
     /// What it may do, each once
     #[schema(min_items = 1, max_items = 7)]
@@ -49,7 +54,7 @@ pub struct CreatedToken {
 /// Its text is shown in this answer only. With an `Idempotency-Key` a repetition is answered 409 `already_created` with the
 /// token's id: the text is not kept anywhere.
 #[utoipa::path(
-    post, path = "/api/v1/tokens", tag = "API tokens",
+    post, path = "/api/v1/tokens", operation_id = "createToken", tag = "API tokens",
     request_body = Body,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send the request again: 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     security(("wallet_session" = [])),
@@ -68,7 +73,9 @@ pub async fn create(
     let name = TokenName::new(&name).ok_or_else(|| {
         invalid(
             "name",
-            &format!("a name has 1 to {NAME_LEN_MAX} bytes, no control characters and no blanks around it"),
+            &format!(
+                "a name has 1 to {NAME_LEN_MAX} characters, no control characters and no blanks around it"
+            ),
         )
     })?;
     let scopes = Scopes::new(scopes.into_iter().map(Scope::from).collect())

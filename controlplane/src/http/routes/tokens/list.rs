@@ -13,7 +13,7 @@ use actix_web::{HttpResponse, web};
 ///
 /// Newest first, revoked and expired ones included; never their text.
 #[utoipa::path(
-    get, path = "/api/v1/tokens", tag = "API tokens", params(PageQuery),
+    get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "API tokens", params(PageQuery),
     security(("wallet_session" = [])),
     responses((status = 200, body = Page<TokenItem>, description = "The tokens"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`bad_query`")),

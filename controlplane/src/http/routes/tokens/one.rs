@@ -6,6 +6,7 @@ use crate::domain::api_tokens::{self, NAME_LEN_MAX, TokenName};
 use crate::http::State;
 use crate::http::caller::{Account, Call, Needs};
 use crate::http::etag::{self, IfMatch};
+use crate::http::page::is_id;
 use crate::http::routes::tokens::TokenItem;
 use crate::http::strict::{StrictJson, invalid};
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 
 /// Read an API token
 #[utoipa::path(
-    get, path = "/api/v1/tokens/{id}", tag = "API tokens",
+    get, path = "/api/v1/tokens/{id}", operation_id = "readToken", tag = "API tokens",
     params(("id" = String, Path, description = "The token's id", max_length = 64)),
     security(("wallet_session" = [])),
     responses((status = 200, body = TokenItem, description = "The token, without its text", headers(("ETag" = String, description = "Its version"))),
@@ -38,7 +39,12 @@ pub async fn read(
 #[schema(as = TokenChange)]
 pub struct Change {
     /// What its owner calls it from now on
-    #[schema(min_length = 1, max_length = 64, example = "weekly report")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$",
+        example = "weekly report"
+    )]
     name: String,
 }
 
@@ -46,7 +52,7 @@ pub struct Change {
 ///
 /// With `If-Match` only if it still is the version that was read.
 #[utoipa::path(
-    patch, path = "/api/v1/tokens/{id}", tag = "API tokens",
+    patch, path = "/api/v1/tokens/{id}", operation_id = "renameToken", tag = "API tokens",
     request_body = Change,
     params(("id" = String, Path, description = "The token's id", max_length = 64),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that was read")),
@@ -67,7 +73,9 @@ pub async fn rename(
     let name = TokenName::new(&body.value.name).ok_or_else(|| {
         invalid(
             "name",
-            &format!("a name has 1 to {NAME_LEN_MAX} bytes, no control characters and no blanks around it"),
+            &format!(
+                "a name has 1 to {NAME_LEN_MAX} characters, no control characters and no blanks around it"
+            ),
         )
     })?;
     let now_ms = state.clock.now_ms();
@@ -86,7 +94,7 @@ pub async fn rename(
 ///
 /// It is refused from the next request on. To do it twice changes nothing.
 #[utoipa::path(
-    delete, path = "/api/v1/tokens/{id}", tag = "API tokens",
+    delete, path = "/api/v1/tokens/{id}", operation_id = "revokeToken", tag = "API tokens",
     params(("id" = String, Path, description = "The token's id", max_length = 64),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that was read")),
     security(("wallet_session" = [])),
@@ -115,6 +123,9 @@ pub async fn revoke(
 
 /// A token of this account; that somebody else has one with this id is not told.
 fn find(tx: &mut ReadTx<'_>, account: &Account, id: &str) -> Result<ApiTokenRow, ProblemDetails> {
+    if !is_id(id) {
+        return Err(Problem::NotFound.into());
+    }
     table::find(tx, account.customer.customer, id)?.ok_or_else(|| Problem::NotFound.into())
 }
 
