@@ -49,6 +49,9 @@ pub struct Config {
     pub request_log: RequestLogConfig,
     /// Sign-in, and who may use the API from where.
     pub accounts: AccountsConfig,
+    /// `SUDO_USER`, default none: who has become another user with `sudo` to run a command. Set by it; stands in the activity
+    /// log beside the user of the operating system, who is asked of the system itself.
+    pub sudo_user: Option<String>,
 }
 
 /// Where a running stack writes.
@@ -131,7 +134,8 @@ impl Config {
         let usage = UsageConfig::from_variables(variables)?;
         let request_log = RequestLogConfig::from_variables(variables, api.port)?;
         let accounts = AccountsConfig::from_variables(variables, &state.folder, api.port)?;
-        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts })
+        let sudo_user = text(variables, "SUDO_USER").map(str::to_owned);
+        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts, sudo_user })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod allowlists;
+pub mod customer_status;
 pub mod customers;
 pub mod edges;
 pub mod key_groups;
@@ -14,6 +15,7 @@ pub mod policy;
 pub mod requests;
 pub mod revocations;
 pub mod services;
+pub mod support;
 pub mod token;
 pub mod usage;
 mod wallet;

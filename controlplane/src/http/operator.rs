@@ -3,6 +3,7 @@
 use crate::app::chain_of;
 use crate::db::Database;
 use crate::db::stream::Position;
+use crate::domain::activity::Actor;
 use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::domain::revocations::{RevocableFingerprint, revoke};
 use crate::domain::{DomainError, RevocationSource};
@@ -12,6 +13,7 @@ use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::Fingerprint;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long an answer waits for the edges, as the command line does.
@@ -70,7 +72,8 @@ pub async fn revoke_key(
     };
     let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
     let Some(limit) = limit_of(request.query_string()) else { return Problem::BadQuery.response() };
-    let done = web::block(move || revoke_and_wait(&state, &token, fingerprint, limit)).await;
+    let peer = request.peer_addr().map(|address| address.ip());
+    let done = web::block(move || revoke_and_wait(&state, &token, peer, fingerprint, limit)).await;
     match done {
         Ok(Ok(answer)) => {
             let mut reply = if answer.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
@@ -84,6 +87,7 @@ pub async fn revoke_key(
 fn revoke_and_wait(
     state: &State,
     token: &OperatorToken,
+    peer: Option<IpAddr>,
     fingerprint: RevocableFingerprint,
     limit: Duration,
 ) -> Result<RevokedAnswer, Problem> {
@@ -97,6 +101,7 @@ fn revoke_and_wait(
     let operator = operator_tokens::authenticate(&mut database, token, now_ms)
         .map_err(|error| failed(error.into()))?
         .ok_or(Problem::Unauthorized)?;
+    database.act_as(Actor::operator(&operator, peer));
     let done = revoke(&mut database, &[fingerprint], RevocationSource::Operator, now_ms).map_err(failed)?;
     tracing::info!(operator, fingerprint = %fingerprint.get(), sequence = done.position.sequence, "a key was revoked");
     let Position { stream, sequence } = done.position;
