@@ -597,7 +597,9 @@ fn support_sees_and_ends_sessions(backend: Backend) {
     assert_eq!(raw.count("sessions WHERE ended_at_ms IS NULL"), 2, "the other's, and one that was over");
 
     admin(&format!("end --session {:032x}", 99)).fails(3, "no session");
-    admin("end --session x").fails(2, "letters and digits");
+    let wrong = admin("end --session suiftly_token_of_somebody");
+    wrong.fails(2, "letters and digits");
+    assert!(!wrong.stderr.contains("somebody"), "{}", wrong.stderr);
     admin(&format!("end --customer {customer}")).fails(2, "--all");
     admin("end --all").fails(2, "--customer");
     admin("list --customer 7").fails(3, "there is no customer 7");

@@ -42,20 +42,21 @@ pub struct EndArguments {
     #[arg(long, requires = "customer")]
     all: bool,
     /// A session's id, as `list` shows it
-    #[arg(long, value_name = "ID", conflicts_with_all = ["customer", "all"], value_parser = session_id)]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["customer", "all"])]
     session: Option<String>,
 }
 
 /// How long a session's id is.
 const ID_LEN: usize = 32;
 
-fn session_id(text: &str) -> Result<String, String> {
+/// Checked here and not while arguments are read, where a wrong one would be repeated: it may be a token.
+fn session_id(text: &str) -> Result<&str, Failure> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if text.len() == ID_LEN && text.bytes().all(fits) {
-        return Ok(text.to_owned());
+        return Ok(text);
     }
-    // Not repeated: it may be a token.
-    Err(format!("a session's id has {ID_LEN} letters and digits; `suiftly admin session list` shows it"))
+    let wanted = format!("{ID_LEN} letters and digits; `suiftly admin session list` shows it");
+    Err(Failure::new(Exit::Usage, format!("--session: a session's id has {wanted}")))
 }
 
 #[derive(Serialize)]
@@ -147,12 +148,14 @@ fn end(arguments: &EndArguments, config: &Config, clock: &Clock) -> Result<Reply
     let mut database = open_as_user(config)?;
     let now_ms = clock.now_ms();
     let (customer, ended) = match (&arguments.session, arguments.customer) {
-        (Some(session), _) => support::end_session(&mut database, session, now_ms)?.ok_or_else(|| {
-            Failure::new(
-                Exit::NotFound,
-                "there is no session with this id; `suiftly admin session list --all` names a customer's",
-            )
-        })?,
+        (Some(session), _) => {
+            support::end_session(&mut database, session_id(session)?, now_ms)?.ok_or_else(|| {
+                Failure::new(
+                    Exit::NotFound,
+                    "there is no session with this id; `suiftly admin session list --all` names a customer's",
+                )
+            })?
+        }
         (None, Some(customer)) => (customer, support::end_all_sessions(&mut database, customer, now_ms)?),
         (None, None) => {
             return Err(Failure::new(
