@@ -3,17 +3,22 @@
 //! Every command answers a [`Reply`] or a [`Failure`]; only this file prints (and [`usage`], whose output may have no end).
 //! With `--json` stdout is exactly one JSON object; of a command that has failed, `{"error": …, "exit_code": …}`.
 
+pub mod admin_activity;
 pub mod admin_allowlist;
 pub mod admin_customer;
+pub mod admin_customer_find;
+pub mod admin_customer_status;
 pub mod admin_edge;
 pub mod admin_key;
 pub mod admin_key_life;
 pub mod admin_requests;
 pub mod admin_service;
+pub mod admin_session;
 pub mod admin_token;
 pub mod admin_usage;
 pub mod admin_usage_set_aside;
 pub mod agent;
+pub mod as_user;
 pub mod backup;
 pub mod confirm;
 pub mod demo_upstream;
@@ -21,6 +26,7 @@ pub mod doctor;
 pub mod edge;
 pub mod edge_offered;
 pub mod failure;
+pub mod fitting;
 pub mod key;
 pub mod key_text;
 pub mod keyring;
@@ -116,6 +122,9 @@ enum Admin {
         after_help = "Example:\n  suiftly admin service suspend --customer 305419896 --service grpc"
     )]
     Service(admin_service::ServiceCommand),
+    /// Where a customer is signed in
+    #[command(subcommand, after_help = "Example:\n  suiftly admin session list --customer 305419896")]
+    Session(admin_session::SessionCommand),
     /// Keys of a customer
     #[command(
         subcommand,
@@ -181,6 +190,7 @@ fn dispatch(command: Command, json: bool, config: &Config, clock: Clock) -> Resu
         Command::DemoUpstream(arguments) => demo_upstream::run(&arguments),
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
+        Command::Admin(Admin::Session(command)) => admin_session::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),

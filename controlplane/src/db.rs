@@ -8,6 +8,7 @@
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
 //! a file, with its row type and its queries; rules live in [`crate::domain`].
 
+pub mod account_end;
 pub mod activity;
 pub mod allowlist_entries;
 pub mod api_keys;
@@ -38,7 +39,9 @@ pub mod revocations;
 mod schema;
 pub mod services;
 pub mod sessions;
+pub mod sessions_for_support;
 pub mod sign_in_challenges;
+pub mod sign_in_history;
 mod sqlite;
 pub mod stream;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod allowlists;
 pub mod api_tokens;
+pub mod customer_status;
 pub mod customers;
 pub mod edges;
 pub mod key_groups;
@@ -17,6 +18,7 @@ pub mod revocations;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
+pub mod support;
 pub mod token;
 pub mod usage;
 mod wallet;

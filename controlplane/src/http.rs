@@ -4,6 +4,7 @@ pub mod api;
 pub mod api_counts;
 pub mod bearer;
 pub mod caller;
+pub mod confirmation;
 pub mod docs;
 pub mod edge_api;
 pub mod edge_requests;

@@ -9,6 +9,7 @@
 mod driver;
 mod leader;
 mod requests;
+mod sign_ins;
 mod usage;
 
 pub use driver::{Running, start};
@@ -47,5 +48,6 @@ pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     let mut jobs = Vec::new();
     jobs.extend(usage::jobs(*usage));
     jobs.extend(requests::jobs(keep_requests));
+    jobs.extend(sign_ins::forget_old_sign_ins());
     jobs
 }

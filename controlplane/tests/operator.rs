@@ -13,6 +13,7 @@ const FINGERPRINT: &str = "4100000112345678";
 on_both_databases! {
     without_a_good_token_nothing_happens,
     a_key_is_revoked_and_saved_also_while_no_edge_confirms,
+    who_revoked_a_customers_key_stands_in_its_log,
     a_token_is_listed_without_its_text_and_can_be_revoked,
 }
 
@@ -71,6 +72,27 @@ fn a_key_is_revoked_and_saved_also_while_no_edge_confirms(backend: Backend) {
     assert_eq!((&body["applied"], &body["waiting_for"][0]), (&false.into(), &"local".into()));
     assert!(body["detail"].as_str().unwrap().contains("HAProxy"), "{body}");
     assert_eq!(revocations(&stack), 1);
+}
+
+fn who_revoked_a_customers_key_stands_in_its_log(backend: Backend) {
+    let stack = Stack::on(backend);
+    let _serve = stack.serve();
+    let customer = stack.customer(1);
+    let made =
+        stack.run(&format!("admin key create --customer {customer} --service seal --json")).json_with(0);
+    let fingerprint = made["fingerprint"].as_str().unwrap();
+    let field = format!("authorization: bearer {}\r\n", token(&stack, "on-call"));
+    // No edge runs here, so that it is only saved.
+    let (status, body) = revoke(&stack, fingerprint, &field);
+    assert_eq!((status, &body["revoked"], &body["unknown"]), (202, &1.into(), &0.into()), "{body}");
+    let log = stack.run(&format!("admin customer activity --customer {customer} --json")).json_with(0);
+    let last = &log["items"][0];
+    assert_eq!(
+        (&last["action"], &last["detail"]["fingerprint"]),
+        (&"key_revoked".into(), &fingerprint.into())
+    );
+    assert_eq!((&last["actor_kind"], &last["actor"]), (&"operator".into(), &"on-call".into()));
+    assert_eq!((&last["source"], &last["request_id"]), (&"127.0.0.1".into(), &Value::Null));
 }
 
 #[test]

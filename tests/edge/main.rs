@@ -15,6 +15,7 @@ mod allowlists;
 mod answers;
 mod changes;
 mod configuration;
+mod customer_status;
 mod doctor;
 mod edge_commands;
 mod exactness;

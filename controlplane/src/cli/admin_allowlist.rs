@@ -1,11 +1,11 @@
 //! `suiftly admin service allowlist`.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Database;
 use crate::domain::allowlists::{self, Allowlist, ListChange};
 use apikey::{CustomerId, Service};
 use clap::Args;
@@ -59,7 +59,7 @@ struct Answer {
 /// [`Failure`].
 pub fn run(arguments: &AllowlistArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let key = PolicyKey { customer: arguments.customer, service: arguments.service };
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     if arguments.only_asks() {
         let list = allowlists::show(&mut database, key, clock.now_ms())?;
         return Reply::new(&answer_of(key, &list, None), text_of(key, &list, ""));

@@ -1,11 +1,14 @@
 //! `suiftly admin customer …`.
 
+use crate::cli::admin_activity::{self, ActivityArguments};
+use crate::cli::admin_customer_find::{self, FindArguments};
+use crate::cli::admin_customer_status::{self, CloseArguments, StatusArguments};
+use crate::cli::as_user::open_as_user;
 use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Database;
-use crate::domain::{WalletAddress, customers};
+use crate::domain::{WalletAddress, customer_status, customers};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -19,6 +22,22 @@ pub enum CustomerCommand {
         #[arg(long, value_name = "ADDRESS")]
         wallet: WalletAddress,
     },
+    /// Find a customer by its wallet, a key or its id, and show all that support needs
+    #[command(after_help = "Examples:\n  suiftly admin customer find --id 305419896\n  \
+        suiftly admin customer find --key -  < file-with-the-key")]
+    Find(FindArguments),
+    /// Serve nothing of a customer until it is resumed
+    #[command(after_help = "Example:\n  suiftly admin customer suspend --id 305419896")]
+    Suspend(StatusArguments),
+    /// End a suspension: everything is as it was before
+    #[command(after_help = "Example:\n  suiftly admin customer resume --id 305419896")]
+    Resume(StatusArguments),
+    /// Close an account for ever: its keys are revoked, its sessions and API tokens end
+    #[command(after_help = "Example:\n  suiftly admin customer close --id 305419896 --yes")]
+    Close(CloseArguments),
+    /// What was changed in an account, by whom, from where; newest first
+    #[command(after_help = "Example:\n  suiftly admin customer activity --customer 305419896 --limit 20")]
+    Activity(ActivityArguments),
 }
 
 #[derive(Serialize)]
@@ -32,8 +51,19 @@ struct Created {
 /// # Errors
 /// [`Failure`].
 pub fn run(command: &CustomerCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
-    let CustomerCommand::Create { wallet } = command;
-    let mut database = Database::open(&config.database)?;
+    use admin_customer_status::change;
+    match command {
+        CustomerCommand::Create { wallet } => create(wallet, config, clock),
+        CustomerCommand::Find(arguments) => admin_customer_find::run(arguments, config, clock),
+        CustomerCommand::Suspend(arguments) => change(arguments, customer_status::suspend, config, clock),
+        CustomerCommand::Resume(arguments) => change(arguments, customer_status::resume, config, clock),
+        CustomerCommand::Close(arguments) => admin_customer_status::close(arguments, config, clock),
+        CustomerCommand::Activity(arguments) => admin_activity::run(arguments, config),
+    }
+}
+
+fn create(wallet: &WalletAddress, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
+    let mut database = open_as_user(config)?;
     let made = customers::create(&mut database, wallet, clock.now_ms())?;
     let state = if made.created { "made now" } else { "known already" };
     let text = lines(&[

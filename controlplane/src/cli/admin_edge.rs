@@ -1,5 +1,6 @@
 //! `suiftly admin edge …`: edges on other machines, and their tokens.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
@@ -73,7 +74,7 @@ struct Removed<'a> {
 /// # Errors
 /// [`Failure`].
 pub fn run(command: &EdgeCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let now_ms = clock.now_ms();
     match command {
         EdgeCommand::Add { name } => with_token(name, &edges::add(&mut database, name, now_ms)?),

@@ -1,5 +1,6 @@
 //! `suiftly admin key …`.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply, admin_key_life, key, key_text, revocation_list};
@@ -125,7 +126,7 @@ fn create(arguments: &CreateArguments, config: &Config, clock: &Clock) -> Result
     let key = PolicyKey { customer: arguments.customer, service: arguments.service };
     let version = Version::from_number(arguments.version)
         .ok_or_else(|| Failure::new(Exit::Usage, "a key's version is 0 or 1"))?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let keyring = keyring::load_or_make(&config.keyring)?;
     let issued = keys::create(&mut database, &keyring, key, version, clock.now_ms())?;
     let row = &issued.row;
@@ -186,7 +187,7 @@ fn list(
     clock: &Clock,
 ) -> Result<Reply, Failure> {
     let now_s = u64::try_from(clock.now_ms() / 1_000).unwrap_or(0);
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let rows = keys::list(&mut database, customer, service)?;
     let items: Vec<ListedKey> = rows
         .iter()
@@ -241,7 +242,7 @@ struct RevokedAnswer {
 
 fn revoke_some(arguments: &RevokeArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let (fingerprints, repeated) = fingerprints(&arguments.what)?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let mut done = revoke_in_chunks(&mut database, &fingerprints, clock)?;
     drop(database);
     done.already += repeated;
@@ -331,7 +332,7 @@ fn inspect(argument: &str, config: &Config, clock: &Clock) -> Result<Reply, Fail
     let decoded = key_text::decode(argument)?;
     let keyring = keyring::load(&config.keyring.file)?;
     let reason = key::authenticate(&keyring, &decoded).err();
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let known = keys::known(&mut database, decoded.fingerprint())
         .map_err(|error: DomainError| Failure::from(error))?;
     let now_s = u64::try_from(clock.now_ms() / 1_000).unwrap_or(0);

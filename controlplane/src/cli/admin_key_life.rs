@@ -1,12 +1,12 @@
 //! `suiftly admin key expire | rotate | re-enable`.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::moment::{duration_s, moment_s};
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
-use crate::db::Database;
 use crate::domain::key_life;
 use crate::domain::revocations::RevocableFingerprint;
 use crate::keyring;
@@ -96,7 +96,7 @@ struct ReEnabled {
 pub fn expire(arguments: &ExpireArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let fingerprint = fingerprint_of(&arguments.fingerprint)?;
     let at_s = arguments.when.at.as_deref().map(|text| moment_s(text, clock)).transpose().map_err(usage)?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let position = key_life::expire(&mut database, fingerprint, at_s, clock.now_ms())?;
     drop(database);
     let expires_at = at_s.map(time_of);
@@ -120,7 +120,7 @@ pub fn expire(arguments: &ExpireArguments, config: &Config, clock: &Clock) -> Re
 pub fn rotate(arguments: &RotateArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let old = fingerprint_of(&arguments.fingerprint)?;
     let overlap_s = duration_s(&arguments.overlap).map_err(usage)?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let keyring = keyring::load_or_make(&config.keyring)?;
     let (new, end_s) = key_life::rotate(&mut database, &keyring, old, overlap_s, clock.now_ms())?;
     drop(database);
@@ -149,7 +149,7 @@ pub fn rotate(arguments: &RotateArguments, config: &Config, clock: &Clock) -> Re
 /// [`Failure`].
 pub fn re_enable(arguments: &ReEnableArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let fingerprint = fingerprint_of(&arguments.fingerprint)?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let (re_enabled, position) = key_life::re_enable(&mut database, fingerprint, clock.now_ms())?;
     drop(database);
     let answer = ReEnabled {

@@ -1,12 +1,12 @@
 //! `suiftly admin service …`.
 
 use crate::cli::admin_allowlist::{self, AllowlistArguments};
+use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
 use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Database;
 use crate::domain::Tier;
 use crate::domain::services::{Move, Moved, make_move};
 use apikey::{CustomerId, Service};
@@ -86,7 +86,7 @@ pub fn run(command: &ServiceCommand, config: &Config, clock: &Clock) -> Result<R
     };
     let key = PolicyKey { customer: of.customer, service: of.service };
     let moved = {
-        let mut database = Database::open(&config.database)?;
+        let mut database = open_as_user(config)?;
         make_move(&mut database, key, wanted, clock.now_ms())?
     };
     let confirmed = confirm(config, moved.position, of.wait);

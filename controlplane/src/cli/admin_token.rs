@@ -1,5 +1,6 @@
 //! `suiftly admin token …`: tokens for the operators' paths of the API.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
@@ -70,7 +71,7 @@ struct Revoked<'a> {
 /// # Errors
 /// [`Failure`].
 pub fn run(command: &TokenCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let now_ms = clock.now_ms();
     match command {
         TokenCommand::Create { name, days } => {

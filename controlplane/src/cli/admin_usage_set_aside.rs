@@ -1,5 +1,6 @@
 //! `suiftly admin usage-set-aside …`: usage that edges have reported and nobody believes until a person has looked.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
@@ -67,7 +68,7 @@ struct Decided {
 /// # Errors
 /// [`Failure`].
 pub fn run(command: &SetAsideCommand, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let (id, decision) = match command {
         SetAsideCommand::List => return list(&mut database),
         SetAsideCommand::Accept { id } => (*id, Decision::Accepted),

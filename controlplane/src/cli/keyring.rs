@@ -1,5 +1,6 @@
 //! `suiftly keyring …`: master key groups, from the file of this machine to every edge.
 
+use crate::cli::as_user::open_as_user;
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
@@ -113,7 +114,7 @@ struct InUse {
 }
 
 fn add(arguments: &AddArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     // Locked until the new file is there, so that two who add at once take two numbers.
     let editing = Editing::begin(&config.keyring.file)?;
     let group = database.write(|tx| {
@@ -130,7 +131,7 @@ fn add(arguments: &AddArguments, config: &Config, clock: &Clock) -> Result<Reply
 fn use_group(group: Group, wait: KeyringWait, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let keyring = keyring::load(&config.keyring.file)?;
     let check = keyring.check_of(group).ok_or_else(|| not_in_keyring(group, config))?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     database.write(|tx| key_groups::adopt_first(tx, &keyring, clock.now_ms()))?;
     let position = key_groups::want(&mut database, group, check, clock.now_ms())?;
     take_into_use(&mut database, Asked { group, check, position }, true, wait, config, clock)
@@ -221,7 +222,7 @@ struct RetiredAnswer {
 
 fn retire(arguments: &RetireArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
     let group = arguments.group;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let editing = Editing::begin(&config.keyring.file)?;
     let now_ms = clock.now_ms();
     let (done, unconfirmed) = if arguments.remove {
@@ -290,7 +291,7 @@ struct ListedGroup {
 
 fn list(config: &Config) -> Result<Reply, Failure> {
     let keyring = keyring::load(&config.keyring.file)?;
-    let mut database = Database::open(&config.database)?;
+    let mut database = open_as_user(config)?;
     let items: Vec<ListedGroup> = database.read(|tx| {
         let rows = table::all(tx)?;
         let known = |group: Group| rows.iter().find(|row| row.group == group).copied();

@@ -1,10 +1,14 @@
 //! The activity log: rows are only added.
 
+use crate::db::given_rows::{Column, GivenRows};
+use crate::db::many_rows::{self, Cell};
 use crate::db::schema::activity::dsl;
-use crate::db::{DbError, ReadTx, WriteTx, word};
+use crate::db::{DbError, ReadTx, WriteTx, customer_id, word};
 use crate::domain::activity::{Action, ActorKind};
 use apikey::CustomerId;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One change of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +42,50 @@ pub fn last_number(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<i64, DbE
         .first(tx.connection())
         .optional()?;
     Ok(last.unwrap_or(0))
+}
+
+#[derive(QueryableByName)]
+struct LastNumber {
+    #[diesel(sql_type = BigInt)]
+    customer_id: i64,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+/// The numbers of the newest rows of customers; 0 for one that has none. One look into the primary key for each, however many
+/// rows there are.
+pub fn last_numbers(
+    tx: &mut ReadTx<'_>,
+    customers: &BTreeSet<CustomerId>,
+) -> Result<BTreeMap<CustomerId, i64>, DbError> {
+    let ids = customers.iter().map(|customer| i64::from(customer.get())).collect();
+    let query = "SELECT given.customer AS customer_id, COALESCE((SELECT MAX(activity.number) FROM activity \
+        WHERE activity.customer_id = given.customer), 0) AS number FROM given";
+    let rows: Vec<LastNumber> =
+        GivenRows::new(vec![("customer", Column::Integers(ids))]).load(tx.connection(), query)?;
+    rows.into_iter().map(|row| Ok((customer_id("activity", row.customer_id)?, row.number))).collect()
+}
+
+/// Adds many rows.
+pub fn insert_many(tx: &mut WriteTx<'_>, rows: &[ActivityRow]) -> Result<(), DbError> {
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let cells = |row: &ActivityRow| {
+        vec![
+            Cell::Integer(i64::from(row.customer.get())),
+            Cell::Integer(row.number),
+            Cell::Integer(row.at_ms),
+            text(row.actor_kind.word()),
+            text(&row.actor),
+            row.source.as_deref().map_or(Cell::Null, text),
+            row.request_id.as_deref().map_or(Cell::Null, text),
+            text(row.action.word()),
+            text(&row.detail),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
+    let columns =
+        ["customer_id", "number", "at_ms", "actor_kind", "actor", "source", "request_id", "action", "detail"];
+    many_rows::insert(tx.connection(), "activity", &columns, &rows)
 }
 
 /// Adds a row.

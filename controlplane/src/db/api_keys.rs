@@ -4,7 +4,8 @@ use crate::db::schema::api_keys::{self, dsl};
 use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, bits_of, column_of, customer_id, number, word};
 use apikey::{CustomerId, Derivation, Fingerprint, Group, Service, Version};
 use diesel::prelude::*;
-use std::collections::BTreeSet;
+use edgeformat::PolicyKey;
+use std::collections::BTreeMap;
 
 /// A key that we issued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,17 +77,24 @@ pub fn count(tx: &mut WriteTx<'_>, lock: &CustomerLock, service: Service) -> Res
     Ok(of_service.count().get_result(tx.connection())?)
 }
 
-/// Which of these fingerprints belong to keys that we issued.
+/// Which of these fingerprints belong to keys that we issued, and whose keys of what these are.
 pub fn issued_among(
     tx: &mut ReadTx<'_>,
     fingerprints: &[Fingerprint],
-) -> Result<BTreeSet<Fingerprint>, DbError> {
+) -> Result<BTreeMap<Fingerprint, PolicyKey>, DbError> {
     let columns: Vec<i64> = fingerprints.iter().map(|fingerprint| column_of(fingerprint.get())).collect();
-    let found: Vec<i64> = dsl::api_keys
+    let found: Vec<(i64, i64, String)> = dsl::api_keys
         .filter(dsl::fingerprint.eq_any(columns))
-        .select(dsl::fingerprint)
+        .select((dsl::fingerprint, dsl::customer_id, dsl::service))
         .load(tx.connection())?;
-    Ok(found.into_iter().map(|column| Fingerprint::from_u64(bits_of(column))).collect())
+    found
+        .into_iter()
+        .map(|(fingerprint, customer, service)| {
+            let customer = customer_id("api_keys", customer)?;
+            let key = PolicyKey { customer, service: word("api_keys", "service", &service)? };
+            Ok((Fingerprint::from_u64(bits_of(fingerprint)), key))
+        })
+        .collect()
 }
 
 /// Adds a key of the locked customer.

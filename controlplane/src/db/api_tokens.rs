@@ -78,7 +78,7 @@ pub fn find(
     found.map(row).transpose()
 }
 
-/// A customer's tokens, newest first, revoked and expired ones included; at most `limit`, all older than `before` (creation
+/// A customer's tokens that were not revoked, newest first, expired ones included; at most `limit`, all older than `before` (creation
 /// and id).
 pub fn of_customer(
     tx: &mut ReadTx<'_>,
@@ -88,7 +88,7 @@ pub fn of_customer(
 ) -> Result<Vec<ApiTokenRow>, DbError> {
     let (before_ms, before_id) = before.unwrap_or((i64::MAX, ""));
     let rows: Vec<Columns> = dsl::api_tokens
-        .filter(dsl::customer_id.eq(i64::from(customer.get())))
+        .filter(dsl::customer_id.eq(i64::from(customer.get())).and(dsl::revoked_at_ms.is_null()))
         .filter(
             dsl::created_at_ms
                 .lt(before_ms)

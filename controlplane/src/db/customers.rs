@@ -2,7 +2,7 @@
 
 use crate::db::connection::AnyConnection;
 use crate::db::schema::customers::dsl;
-use crate::db::{DbError, ReadTx, WriteTx, customer_id, word};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, word};
 use crate::domain::{CustomerStatus, WalletAddress};
 use apikey::CustomerId;
 use diesel::prelude::*;
@@ -66,6 +66,33 @@ pub(in crate::db) fn find_and_lock(
     found.into_iter().next().map(row).transpose()
 }
 
+/// What is kept of a customer, all of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CustomerProfile {
+    /// The id that stands in keys.
+    pub customer: CustomerId,
+    /// Whose: the wallet that signs in.
+    pub wallet: WalletAddress,
+    /// Whether the customer may use anything.
+    pub status: CustomerStatus,
+    /// When it was made, unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// All that is kept of the customer with this id.
+pub fn find_profile(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<CustomerProfile>, DbError> {
+    let found: Option<(String, String, i64)> = dsl::customers
+        .find(i64::from(customer.get()))
+        .select((dsl::wallet_address, dsl::status, dsl::created_at_ms))
+        .first(tx.connection())
+        .optional()?;
+    let profile = |(wallet, status, created_at_ms): (String, String, i64)| {
+        let wallet = word("customers", "wallet_address", &wallet)?;
+        Ok(CustomerProfile { customer, wallet, status: word("customers", "status", &status)?, created_at_ms })
+    };
+    found.map(profile).transpose()
+}
+
 /// The customer with this wallet.
 pub fn find_by_wallet(tx: &mut ReadTx<'_>, wallet: &WalletAddress) -> Result<Option<CustomerRow>, DbError> {
     let found: Option<(i64, String)> = dsl::customers
@@ -90,6 +117,13 @@ pub fn insert(
         dsl::created_at_ms.eq(now_ms),
     );
     diesel::insert_into(dsl::customers).values(row).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Writes the status of the locked customer.
+pub fn set_status(tx: &mut WriteTx<'_>, lock: &CustomerLock, status: CustomerStatus) -> Result<(), DbError> {
+    let target = dsl::customers.find(i64::from(lock.customer().get()));
+    diesel::update(target).set(dsl::status.eq(status.word())).execute(tx.connection())?;
     Ok(())
 }
 

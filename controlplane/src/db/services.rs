@@ -3,7 +3,7 @@
 use crate::db::schema::{customers, services, services::dsl};
 use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number, word};
 use crate::domain::{CustomerStatus, GrantSource, ServiceState, Tier};
-use apikey::Service;
+use apikey::{CustomerId, Service};
 use diesel::prelude::*;
 use edgeformat::{PlanNumber, PolicyKey};
 
@@ -55,6 +55,16 @@ pub fn find(tx: &mut ReadTx<'_>, key: PolicyKey) -> Result<Option<ServiceRow>, D
         .first(tx.connection())
         .optional()?;
     found.map(row).transpose()
+}
+
+/// All services that a customer ever had, by name.
+pub fn of_customer(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Vec<ServiceRow>, DbError> {
+    let rows: Vec<Columns> = dsl::services
+        .filter(dsl::customer_id.eq(i64::from(customer.get())))
+        .order(dsl::service)
+        .select(COLUMNS)
+        .load(tx.connection())?;
+    rows.into_iter().map(row).collect()
 }
 
 /// Every service of every customer, with the customer's status.

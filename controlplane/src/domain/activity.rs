@@ -7,6 +7,8 @@ use crate::db::activity::{self, ActivityRow};
 use crate::db::{DbError, WriteTx};
 use apikey::CustomerId;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// The longest name of an actor, in bytes.
 const NAME_LEN_MAX: usize = 64;
@@ -30,6 +32,12 @@ impl Actor {
     /// The control plane itself: a job, a repair.
     pub const fn system() -> Self {
         Self { kind: ActorKind::System, name: String::new(), source: None, request_id: None }
+    }
+
+    /// An operator with a token of this name, over the API from this address.
+    pub fn operator(name: &str, source: Option<IpAddr>) -> Self {
+        let source = source.map(|address| address.to_string());
+        Self { kind: ActorKind::Operator, name: shortened(name), source, request_id: None }
     }
 
     /// A command on this machine, by the user of the operating system that runs it.
@@ -105,25 +113,51 @@ pub fn note(
     detail: &Value,
     now_ms: i64,
 ) -> Result<(), DbError> {
+    let number = activity::last_number(tx, customer)? + 1;
+    let row = row_of(tx.actor().clone(), customer, number, action, detail, now_ms);
+    activity::insert(tx, &row)
+}
+
+/// Adds rows of one action to the logs of many customers, in the order given, in the name of the transaction's actor. Takes
+/// few statements, however many rows: thousands of keys are revoked at once.
+///
+/// # Errors
+/// As [`note`].
+pub fn note_many(
+    tx: &mut WriteTx<'_>,
+    action: Action,
+    notes: &[(CustomerId, Value)],
+    now_ms: i64,
+) -> Result<(), DbError> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let customers: BTreeSet<CustomerId> = notes.iter().map(|(customer, _)| *customer).collect();
+    let mut last = activity::last_numbers(tx, &customers)?;
+    let actor = tx.actor().clone();
+    let rows: Vec<ActivityRow> = notes
+        .iter()
+        .map(|(customer, detail)| {
+            let number = last.entry(*customer).or_insert(0);
+            *number += 1;
+            row_of(actor.clone(), *customer, *number, action, detail, now_ms)
+        })
+        .collect();
+    activity::insert_many(tx, &rows)
+}
+
+fn row_of(
+    Actor { kind, name, source, request_id }: Actor,
+    customer: CustomerId,
+    number: i64,
+    action: Action,
+    detail: &Value,
+    at_ms: i64,
+) -> ActivityRow {
     let detail = detail.to_string();
     // What does not fit says that it did not; the change itself must not fail for it.
     let detail = if detail.len() > DETAIL_LEN_MAX { r#"{"left_out":true}"#.to_owned() } else { detail };
-    let Actor { kind, name, source, request_id } = tx.actor().clone();
-    let number = activity::last_number(tx, customer)? + 1;
-    activity::insert(
-        tx,
-        &ActivityRow {
-            customer,
-            number,
-            at_ms: now_ms,
-            actor_kind: kind,
-            actor: name,
-            source,
-            request_id,
-            action,
-            detail,
-        },
-    )
+    ActivityRow { customer, number, at_ms, actor_kind: kind, actor: name, source, request_id, action, detail }
 }
 
 /// A name of at most 64 bytes, without control characters.

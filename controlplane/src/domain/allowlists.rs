@@ -10,9 +10,15 @@ use crate::db::stream::Position;
 use crate::db::{
     CustomerLock, Database, ReadTx, WriteTx, allowlist_entries, lock_customer, services, stream, tiers,
 };
+use crate::domain::activity::{Action, note};
+use crate::domain::customer_status::must_not_be_closed;
 use crate::domain::{DomainError, Tier, policy_of};
 use edgeformat::{AllowlistEntry, Change, PolicyKey, Prefix};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+/// How many added, and how many removed entries the activity log names.
+const NOTED_MAX: usize = 20;
 
 /// What is to become of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +84,7 @@ pub fn change(
 ) -> Result<Allowlist, DomainError> {
     database.write(|tx| {
         let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
+        must_not_be_closed(&lock, "keeps its lists as they are")?;
         let before = find_service(tx, key)?;
         let had = allowlist_entries::of(tx, key)?;
         let prefixes = after_change(&had, list)?;
@@ -104,8 +111,34 @@ pub fn change(
             write_service(tx, &lock, &before, &after, now_ms)?;
         }
         let changed = had != prefixes || before != after;
+        if changed {
+            let detail = detail_of(&before, &after, &had, &prefixes);
+            note(tx, key.customer, Action::AllowlistChanged, &detail, now_ms)?;
+        }
         let (checked, tier, position) = (after.allowlist, after.tier, stream::position(tx)?);
         Ok(Allowlist { checked, prefixes, tier, entries_max, position, changed })
+    })
+}
+
+/// What was and what is, for the activity log. A long list does not fit there: of it the numbers and the first entries.
+fn detail_of(
+    before: &ServiceRow,
+    after: &ServiceRow,
+    had: &BTreeSet<Prefix>,
+    has: &BTreeSet<Prefix>,
+) -> Value {
+    let first = |of: &BTreeSet<Prefix>, but: &BTreeSet<Prefix>| {
+        of.difference(but).take(NOTED_MAX).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    json!({
+        "service": after.key.service.name(),
+        "checked_before": before.allowlist,
+        "checked": after.allowlist,
+        "entries": has.len(),
+        "added_count": has.difference(had).count(),
+        "removed_count": had.difference(has).count(),
+        "added": first(has, had),
+        "removed": first(had, has),
     })
 }
 

@@ -1,9 +1,11 @@
 //! Customers: one a wallet.
 
 use crate::db::{Database, WriteTx, customers};
+use crate::domain::activity::{Action, note};
 use crate::domain::{DomainError, WalletAddress};
 use crate::random;
 use apikey::CustomerId;
+use serde_json::json;
 
 /// How often a random id may hit a customer that exists. At a million customers the chance of one hit is 1 in
 /// 4,000.
@@ -39,6 +41,7 @@ pub(in crate::domain) fn create_in(
         let Some(customer) = CustomerId::new(random::any_u32()?) else { continue };
         if customers::find(tx, customer)?.is_none() {
             customers::insert(tx, customer, wallet, now_ms)?;
+            note(tx, customer, Action::CustomerCreated, &json!({"wallet": wallet.as_str()}), now_ms)?;
             return Ok(Created { customer, created: true });
         }
     }

@@ -5,14 +5,18 @@
 //! expiry back.
 
 use crate::changes::record::record;
+use crate::clock::rfc3339_ms;
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::stream::Position;
-use crate::db::{Database, WriteTx, revocations, stream};
+use crate::db::{Database, WriteTx, lock_customer, revocations, stream};
+use crate::domain::activity::{Action, note};
+use crate::domain::customer_status::must_not_be_closed;
 use crate::domain::keys::{self, Issued};
 use crate::domain::{DomainError, RevocationSource};
-use apikey::Fingerprint;
+use apikey::{CustomerId, Fingerprint};
 use edgeformat::revocation::IN_FORCE_FROM_MAX_S;
 use edgeformat::{Change, Keyring, PolicyKey, Revocation, RevocationKind};
+use serde_json::json;
 
 const MS_PER_S: i64 = 1_000;
 
@@ -32,6 +36,15 @@ pub fn expire(
     database.write(|tx| {
         let row = issued(tx, fingerprint)?;
         set_expiry(tx, &row, at_s, now_ms)?;
+        if row.expires_at_s != at_s {
+            let detail = json!({
+                "fingerprint": fingerprint.to_string(),
+                "service": row.service.name(),
+                "from": row.expires_at_s.map(time_of),
+                "to": at_s.map(time_of),
+            });
+            note(tx, row.customer, Action::KeyExpiryChanged, &detail, now_ms)?;
+        }
         Ok(stream::position(tx)?)
     })
 }
@@ -63,6 +76,13 @@ pub fn rotate(
             .min(now_s.saturating_add(overlap_s))
             .min(IN_FORCE_FROM_MAX_S);
         set_expiry(tx, &old, Some(end_s.max(1)), now_ms)?;
+        let detail = json!({
+            "old_fingerprint": fingerprint.to_string(),
+            "new_fingerprint": new.row.fingerprint.to_string(),
+            "service": old.service.name(),
+            "old_expires_at": time_of(end_s.max(1)),
+        });
+        note(tx, old.customer, Action::KeyRotated, &detail, now_ms)?;
         let position = stream::position(tx)?;
         Ok((Issued { position, ..new }, end_s))
     })
@@ -71,7 +91,7 @@ pub fn rotate(
 /// Takes a revocation back; `false` where there was none. An expiry stays, also one that is past.
 ///
 /// # Errors
-/// [`DomainError::Db`].
+/// [`DomainError::Refused`] for a key of a closed customer, also one that was not issued here: it carries its customer.
 pub fn re_enable(
     database: &mut Database,
     fingerprint: Fingerprint,
@@ -82,12 +102,25 @@ pub fn re_enable(
             .get(&fingerprint)
             .is_some_and(|revocation| revocation.kind == RevocationKind::Revoked);
         if was_revoked {
+            may_be_re_enabled(tx, fingerprint)?;
             api_keys::set_enabled(tx, fingerprint)?;
             let row = api_keys::find(tx, fingerprint)?;
             apply(tx, fingerprint, row.and_then(|row| wanted(&row)), now_ms)?;
+            if let Some(row) = row {
+                let detail = json!({"fingerprint": fingerprint.to_string(), "service": row.service.name()});
+                note(tx, row.customer, Action::KeyReEnabled, &detail, now_ms)?;
+            }
         }
         Ok((was_revoked, stream::position(tx)?))
     })
+}
+
+fn may_be_re_enabled(tx: &mut WriteTx<'_>, fingerprint: Fingerprint) -> Result<(), DomainError> {
+    let Some(customer) = CustomerId::new(fingerprint.customer_bits()) else { return Ok(()) };
+    match lock_customer(tx, customer)? {
+        Some(lock) => must_not_be_closed(&lock, "keeps its keys revoked for ever"),
+        None => Ok(()),
+    }
 }
 
 fn issued(tx: &mut WriteTx<'_>, fingerprint: Fingerprint) -> Result<ApiKeyRow, DomainError> {
@@ -142,6 +175,11 @@ fn apply(
     };
     record(tx, &change, now_ms)?;
     Ok(())
+}
+
+/// A second in UTC, for the activity log.
+fn time_of(unix_s: u64) -> String {
+    rfc3339_ms(i64::try_from(unix_s).unwrap_or(i64::MAX / MS_PER_S).saturating_mul(MS_PER_S))
 }
 
 fn seconds(now_ms: i64) -> u64 {

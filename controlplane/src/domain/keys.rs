@@ -6,10 +6,13 @@ use crate::db::{
     CustomerLock, Database, WriteTx, customers, derivation_counters, lock_customer, revocations, services,
     stream,
 };
-use crate::domain::{CustomerStatus, DomainError, ServiceState, key_groups};
+use crate::domain::activity::{Action, note};
+use crate::domain::customer_status::must_not_be_closed;
+use crate::domain::{DomainError, ServiceState, key_groups};
 use crate::keyring;
 use apikey::{CustomerId, Derivation, Fingerprint, Group, KeyText, Service, Version};
 use edgeformat::{Keyring, PolicyKey, Revocation};
+use serde_json::json;
 
 /// The most keys that a customer can have of one service; a revoked one keeps its place.
 pub const KEYS_PER_SERVICE_MAX: i64 = 10;
@@ -41,10 +44,16 @@ pub fn create(
     version: Version,
     now_ms: i64,
 ) -> Result<Issued, DomainError> {
-    database.write(|tx| create_in(tx, keyring, key, version, now_ms))
+    database.write(|tx| {
+        let issued = create_in(tx, keyring, key, version, now_ms)?;
+        let detail =
+            json!({"fingerprint": issued.row.fingerprint.to_string(), "service": key.service.name()});
+        note(tx, key.customer, Action::KeyCreated, &detail, now_ms)?;
+        Ok(issued)
+    })
 }
 
-/// The same in a transaction that does more.
+/// The same in a transaction that does more, and notes what it was: a key made, or one replaced.
 pub(in crate::domain) fn create_in(
     tx: &mut WriteTx<'_>,
     keyring: &Keyring,
@@ -63,11 +72,7 @@ pub(in crate::domain) fn create_in(
     key_groups::adopt_first(tx, keyring, now_ms)?;
     key_groups::may_mint(tx, keyring)?;
     let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
-    if lock.status() == CustomerStatus::Closed {
-        return Err(DomainError::Refused(format!(
-            "customer {customer} is closed; a closed account gets no keys"
-        )));
-    }
+    must_not_be_closed(&lock, "gets no keys")?;
     if api_keys::count(tx, &lock, service)? >= KEYS_PER_SERVICE_MAX {
         return Err(DomainError::Refused(format!(
             "customer {customer} has {KEYS_PER_SERVICE_MAX} keys of the service {service} already, the most there can be; a revoked key keeps its place"

@@ -7,7 +7,7 @@
 use crate::changes::record::record_many;
 use crate::db::stream::Position;
 use crate::db::{Database, WriteTx, api_keys, revocations, stream};
-use crate::domain::revocations::{CHUNK_MAX, CHUNK_PAUSE, RevocableFingerprint};
+use crate::domain::revocations::{CHUNK_MAX, CHUNK_PAUSE, RevocableFingerprint, note_revoked};
 use crate::domain::{DomainError, RevocationSource};
 use apikey::Fingerprint;
 use edgeformat::revocation::IN_FORCE_FROM_MAX_S;
@@ -121,9 +121,11 @@ fn take_in_chunk(tx: &mut WriteTx<'_>, chunk: &[Revocation], now_ms: i64) -> Res
     let in_force = |revocation: &&Revocation| {
         revocation.kind == RevocationKind::Revoked && revocation.in_force_from_s <= now_s
     };
-    let revoked: Vec<Fingerprint> =
-        new.iter().filter(in_force).map(|revocation| revocation.fingerprint).collect();
-    api_keys::set_revoked_among(tx, &revoked, now_ms)?;
+    let revoked: Vec<Revocation> = new.iter().filter(in_force).copied().collect();
+    let revoked_keys: Vec<Fingerprint> = revoked.iter().map(|revocation| revocation.fingerprint).collect();
+    api_keys::set_revoked_among(tx, &revoked_keys, now_ms)?;
+    let issued = api_keys::issued_among(tx, &revoked_keys)?;
+    note_revoked(tx, &issued, &revoked, source, now_ms)?;
     Ok(new.len() as u64)
 }
 

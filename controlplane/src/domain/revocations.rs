@@ -2,10 +2,13 @@
 
 use crate::changes::record::record_many;
 use crate::db::stream::Position;
-use crate::db::{Database, api_keys, revocations, stream};
+use crate::db::{Database, DbError, WriteTx, api_keys, revocations, stream};
+use crate::domain::activity::{Action, note_many};
 use crate::domain::{DomainError, RevocationSource};
-use apikey::{Fingerprint, Version};
-use edgeformat::{Change, Revocation, RevocationKind};
+use apikey::{CustomerId, Fingerprint, Version};
+use edgeformat::{Change, PolicyKey, Revocation, RevocationKind};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many revocations one write transaction takes: long enough to spread the cost of its fsync, short
@@ -76,32 +79,59 @@ pub fn revoke(
         return Err(DomainError::Refused(format!("at most {CHUNK_MAX} keys can be revoked at once")));
     }
     let fingerprints: Vec<Fingerprint> = chunk.iter().map(|fingerprint| fingerprint.get()).collect();
-    database.write(|tx| {
-        let issued = api_keys::issued_among(tx, &fingerprints)?;
-        let mut known = revocations::among(tx, &fingerprints)?;
-        let (mut already, mut unknown) = (0, 0);
-        let (mut new, mut changes) = (Vec::new(), Vec::new());
-        for fingerprint in fingerprints {
-            unknown += u64::from(!issued.contains(&fingerprint));
-            let wanted = Revocation { fingerprint, in_force_from_s: 0, kind: RevocationKind::Revoked };
-            let before = known.insert(fingerprint, wanted);
-            if before == Some(wanted) {
-                already += 1;
-                continue;
-            }
-            if before.is_some() {
-                // An expiry, or a revocation that was to come later: now it is in force.
-                revocations::update(tx, &wanted, source, now_ms)?;
-            } else {
-                new.push(wanted);
-            }
-            changes.push(Change::SetRevocation(wanted));
+    database.write(|tx| revoke_in(tx, &fingerprints, source, now_ms))
+}
+
+/// The same in a transaction that does more.
+pub(in crate::domain) fn revoke_in(
+    tx: &mut WriteTx<'_>,
+    fingerprints: &[Fingerprint],
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<Revoked, DomainError> {
+    let issued = api_keys::issued_among(tx, fingerprints)?;
+    let mut known = revocations::among(tx, fingerprints)?;
+    let (mut already, mut unknown) = (0, 0);
+    let (mut new, mut revoked) = (Vec::new(), Vec::new());
+    for fingerprint in fingerprints.iter().copied() {
+        unknown += u64::from(!issued.contains_key(&fingerprint));
+        let wanted = Revocation { fingerprint, in_force_from_s: 0, kind: RevocationKind::Revoked };
+        let before = known.insert(fingerprint, wanted);
+        if before == Some(wanted) {
+            already += 1;
+            continue;
         }
-        revocations::insert_many(tx, &new, source, now_ms)?;
-        let issued: Vec<Fingerprint> = issued.into_iter().collect();
-        api_keys::set_revoked_among(tx, &issued, now_ms)?;
-        record_many(tx, &changes, now_ms)?;
-        let revoked = changes.len() as u64;
-        Ok(Revoked { revoked, already, unknown, position: stream::position(tx)? })
-    })
+        if before.is_some() {
+            // An expiry, or a revocation that was to come later: now it is in force.
+            revocations::update(tx, &wanted, source, now_ms)?;
+        } else {
+            new.push(wanted);
+        }
+        revoked.push(wanted);
+    }
+    revocations::insert_many(tx, &new, source, now_ms)?;
+    let all_issued: Vec<Fingerprint> = issued.keys().copied().collect();
+    api_keys::set_revoked_among(tx, &all_issued, now_ms)?;
+    let changes: Vec<Change> = revoked.iter().copied().map(Change::SetRevocation).collect();
+    record_many(tx, &changes, now_ms)?;
+    note_revoked(tx, &issued, &revoked, source, now_ms)?;
+    Ok(Revoked { revoked: changes.len() as u64, already, unknown, position: stream::position(tx)? })
+}
+
+/// Notes in its owner's log that a key was revoked, for each that has an owner.
+pub(in crate::domain) fn note_revoked(
+    tx: &mut WriteTx<'_>,
+    issued: &BTreeMap<Fingerprint, PolicyKey>,
+    revoked: &[Revocation],
+    source: RevocationSource,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let note = |revocation: &Revocation| {
+        let owner = issued.get(&revocation.fingerprint)?;
+        let (fingerprint, service) = (revocation.fingerprint.to_string(), owner.service.name());
+        let detail = json!({"fingerprint": fingerprint, "service": service, "source": source.word()});
+        Some((owner.customer, detail))
+    };
+    let notes: Vec<(CustomerId, Value)> = revoked.iter().filter_map(note).collect();
+    note_many(tx, Action::KeyRevoked, &notes, now_ms)
 }

@@ -4,9 +4,12 @@ use crate::changes::record::record;
 use crate::db::services::ServiceRow;
 use crate::db::stream::Position;
 use crate::db::{CustomerLock, Database, WriteTx, lock_customer, plans, services, stream, tiers};
+use crate::domain::activity::{Action, note};
 use crate::domain::allowlists::fits_tier;
-use crate::domain::{CustomerStatus, DomainError, GrantSource, Rates, ServiceState, Tier, policy_of};
+use crate::domain::customer_status::must_not_be_closed;
+use crate::domain::{DomainError, GrantSource, Rates, ServiceState, Tier, policy_of};
 use edgeformat::{Change, Plan, PlanNumber, PolicyKey};
+use serde_json::{Value, json};
 
 /// What an operator can do to a service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,8 +84,9 @@ pub fn make_move(
 ) -> Result<Moved, DomainError> {
     database.write(|tx| {
         let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
+        must_not_be_closed(&lock, "gets no service, and keeps those that it has as they are")?;
         let before = services::find(tx, key)?;
-        let (after, rates) = after_move(tx, &lock, key, before.as_ref(), wanted, now_ms)?;
+        let (after, rates) = after_move(tx, key, before.as_ref(), wanted, now_ms)?;
         let changed = before != Some(after);
         match before {
             None => services::insert(tx, &lock, &after, now_ms)?,
@@ -90,13 +94,27 @@ pub fn make_move(
             Some(_) => {}
         }
         tell_the_edge(tx, &lock, before.as_ref(), &after, now_ms)?;
+        if changed {
+            note(tx, key.customer, Action::ServiceChanged, &detail_of(before.as_ref(), &after), now_ms)?;
+        }
         Ok(Moved { service: after, rates, position: stream::position(tx)?, changed })
+    })
+}
+
+/// What was and what is, for the activity log.
+fn detail_of(before: Option<&ServiceRow>, after: &ServiceRow) -> Value {
+    let from = before.map_or(ServiceState::NotProvisioned, |before| before.state);
+    json!({
+        "service": after.key.service.name(),
+        "from_state": from.word(),
+        "to_state": after.state.word(),
+        "from_tier": before.map(|before| before.tier.word()),
+        "to_tier": after.tier.word(),
     })
 }
 
 fn after_move(
     tx: &mut WriteTx<'_>,
-    lock: &CustomerLock,
     key: PolicyKey,
     before: Option<&ServiceRow>,
     wanted: Move,
@@ -117,12 +135,6 @@ fn after_move(
         Next::NoService => return Err(no_service),
     };
     if let Move::Enable(tier) = wanted {
-        if lock.status() == CustomerStatus::Closed {
-            return Err(DomainError::Refused(format!(
-                "customer {} is closed; a closed account gets no service",
-                key.customer
-            )));
-        }
         let tier = tier.or(before.map(|service| service.tier)).unwrap_or(Tier::Starter);
         if let Some(before) = before.filter(|before| before.tier != tier) {
             fits_tier(tx, before, tier, now_ms)?;

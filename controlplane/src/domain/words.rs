@@ -96,9 +96,11 @@ words! {
 
 words! {
     /// Who revoked a key.
-    RevocationSource: "operator, offered_by_edge" {
+    RevocationSource: "operator, account_closed, offered_by_edge" {
         /// An operator on the command line.
         Operator = "operator",
+        /// The account was closed: its keys are revoked for ever.
+        AccountClosed = "account_closed",
         /// An edge knew it when the database, restored from a backup, did not.
         OfferedByEdge = "offered_by_edge",
     }

@@ -3,44 +3,25 @@
 use crate::app::chain_of;
 use crate::db::Database;
 use crate::db::stream::Position;
+use crate::domain::activity::Actor;
 use crate::domain::operator_tokens::{self, OperatorToken};
 use crate::domain::revocations::{RevocableFingerprint, revoke};
 use crate::domain::{DomainError, RevocationSource};
 use crate::http::State;
 use crate::http::bearer::token_of;
+use crate::http::confirmation::WaitQuery;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::Fingerprint;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use std::net::IpAddr;
 use std::time::Duration;
-
-/// How long an answer waits for the edges, as the command line does.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
 /// The field of every answer that has changed what edges enforce: the change that they must have.
 const SEQUENCE: &str = "X-Suiftly-Sequence";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WaitQuery {
-    #[serde(default)]
-    wait: WaitFor,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum WaitFor {
-    #[default]
-    Applied,
-    Saved,
-}
-
 fn limit_of(query: &str) -> Option<Duration> {
-    let query = web::Query::<WaitQuery>::from_query(query).ok()?;
-    Some(match query.wait {
-        WaitFor::Applied => CONFIRM_LIMIT,
-        WaitFor::Saved => Duration::ZERO,
-    })
+    web::Query::<WaitQuery>::from_query(query).ok().map(|query| query.limit())
 }
 
 #[derive(Serialize)]
@@ -70,7 +51,8 @@ pub async fn revoke_key(
     };
     let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
     let Some(limit) = limit_of(request.query_string()) else { return Problem::BadQuery.response() };
-    let done = web::block(move || revoke_and_wait(&state, &token, fingerprint, limit)).await;
+    let peer = request.peer_addr().map(|address| address.ip());
+    let done = web::block(move || revoke_and_wait(&state, &token, peer, fingerprint, limit)).await;
     match done {
         Ok(Ok(answer)) => {
             let mut reply = if answer.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
@@ -84,6 +66,7 @@ pub async fn revoke_key(
 fn revoke_and_wait(
     state: &State,
     token: &OperatorToken,
+    peer: Option<IpAddr>,
     fingerprint: RevocableFingerprint,
     limit: Duration,
 ) -> Result<RevokedAnswer, Problem> {
@@ -97,6 +80,7 @@ fn revoke_and_wait(
     let operator = operator_tokens::authenticate(&mut database, token, now_ms)
         .map_err(|error| failed(error.into()))?
         .ok_or(Problem::Unauthorized)?;
+    database.act_as(Actor::operator(&operator, peer));
     let done = revoke(&mut database, &[fingerprint], RevocationSource::Operator, now_ms).map_err(failed)?;
     tracing::info!(operator, fingerprint = %fingerprint.get(), sequence = done.position.sequence, "a key was revoked");
     let Position { stream, sequence } = done.position;

@@ -38,7 +38,7 @@ paths! { CUSTOMER_PATHS, customer_paths,
     "/api/v1/auth/logout" { post => auth::logout::logout }
     "/api/v1/auth/sessions" { get => auth::sessions::list, delete => auth::sessions::end_all }
     "/api/v1/auth/sessions/{session_id}" { delete => auth::sessions::end_one }
-    "/api/v1/account" { get => account::read }
+    "/api/v1/account" { get => account::read, delete => account::close }
     "/api/v1/activity" { get => activity::list }
     "/api/v1/tokens" { get => tokens::list::list, post => tokens::create::create }
     "/api/v1/tokens/{id}" { get => tokens::one::read, patch => tokens::one::rename, delete => tokens::one::revoke }

@@ -40,7 +40,13 @@ fn try_all(program: &PathBuf, server: &Server, access: &str, seed: &str, which: 
         .arg("run")
         .arg(format!("http://127.0.0.1:{}/api/v1/openapi.json", server.port))
         .args(["--header", &format!("Authorization: Bearer {access}"), "--seed", seed])
-        .args(["--max-examples", if is_full { EXAMPLES_FULL } else { EXAMPLES }, "--workers", "1", "--no-color"])
+        .args([
+            "--max-examples",
+            if is_full { EXAMPLES_FULL } else { EXAMPLES },
+            "--workers",
+            "1",
+            "--no-color",
+        ])
         .args(which)
         .current_dir(std::env::temp_dir())
         .output()
@@ -52,7 +58,8 @@ fn try_all(program: &PathBuf, server: &Server, access: &str, seed: &str, which: 
 
 /// None where there is no Python; `scripts/test` installs the rest.
 fn schemathesis() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let program = target.join("python/bin/schemathesis");
     if program.exists() {
         return Some(program);

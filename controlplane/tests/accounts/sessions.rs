@@ -18,6 +18,7 @@ on_both_databases! {
     sessions_are_listed_and_ended_one_by_one_and_all_together,
     a_suspended_customer_reads_and_takes_access_away_but_changes_nothing_else,
     a_closed_customer_is_refused_everywhere,
+    who_closes_the_account_ends_its_keys_sessions_and_tokens,
 }
 
 const REFRESH: &str = "/api/v1/auth/refresh";
@@ -234,6 +235,28 @@ fn a_closed_customer_is_refused_everywhere(backend: Backend) {
         .send()
         .is_problem(403, "customer_closed");
     refresh(&server, &session.refresh).is_problem(403, "customer_closed");
+    let message = wallet.challenge(&server);
+    wallet.verify(&server, &message, &wallet.sign(&message)).is_problem(403, "customer_closed");
+}
+
+fn who_closes_the_account_ends_its_keys_sessions_and_tokens(backend: Backend) {
+    let server = Server::on(backend);
+    let wallet = Wallet::new(1);
+    let (session, other) = (wallet.sign_in(&server), wallet.sign_in(&server));
+    let body = json!({ "name": "x", "scopes": ["audit:read"] });
+    let token = server.to("POST", "/api/v1/tokens").bearer(&session.access).json(&body).send().with(201);
+    let close = |bearer: &str| server.to("DELETE", "/api/v1/account?wait=saved").bearer(bearer).send();
+    close(token["token"].as_str().unwrap()).is_problem(403, "wallet_session_needed");
+    // Without any edge every edge knows.
+    let answer = close(&session.access);
+    assert!(!answer.header("x-suiftly-sequence").is_empty());
+    let expected = json!({ "status": "closed", "keys_revoked": 0, "sessions_ended": 2, "api_tokens_revoked": 1,
+        "applied": answer.status == 200 });
+    assert_eq!(answer.body, expected);
+    for access in [&session.access, &other.access] {
+        account(&server, access).is_problem(401, "session_ended");
+    }
+    refresh(&server, &other.refresh).is_problem(401, "session_ended");
     let message = wallet.challenge(&server);
     wallet.verify(&server, &message, &wallet.sign(&message)).is_problem(403, "customer_closed");
 }

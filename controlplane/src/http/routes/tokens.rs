@@ -74,7 +74,7 @@ pub struct TokenItem {
     name: String,
     /// What it may do
     scopes: Vec<ScopeWord>,
-    /// `active`, `expired` or `revoked`
+    /// `active` or `expired`
     #[schema(example = "active")]
     state: &'static str,
     /// When it was made
@@ -86,18 +86,11 @@ pub struct TokenItem {
     /// When it was used last, to the minute; `null` if never
     #[schema(format = "date-time")]
     last_used_at: Option<String>,
-    /// When it was revoked
-    #[schema(format = "date-time")]
-    revoked_at: Option<String>,
 }
 
 impl TokenItem {
     fn of(row: &ApiTokenRow, now_ms: i64) -> Self {
-        let state = match row.revoked_at_ms {
-            Some(_) => "revoked",
-            None if now_ms >= row.expires_at_ms => "expired",
-            None => "active",
-        };
+        let state = if now_ms >= row.expires_at_ms { "expired" } else { "active" };
         Self {
             id: row.token_id.clone(),
             name: row.name.clone(),
@@ -106,7 +99,6 @@ impl TokenItem {
             created_at: rfc3339_ms(row.created_at_ms),
             expires_at: rfc3339_ms(row.expires_at_ms),
             last_used_at: row.last_used_at_ms.map(rfc3339_ms),
-            revoked_at: row.revoked_at_ms.map(rfc3339_ms),
         }
     }
 }

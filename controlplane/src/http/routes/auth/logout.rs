@@ -2,11 +2,11 @@
 
 use crate::domain::sessions::{self, RefreshToken};
 use crate::http::State;
-use crate::http::routes::auth::refresh::Body;
-use crate::http::routes::auth::refresh_cookie::{no_refresh_cookie, token_in};
+use crate::http::routes::auth::refresh::{Body, token_text};
+use crate::http::routes::auth::refresh_cookie::no_refresh_cookie;
 use crate::http::sign_in_source::SignInSource;
 use crate::http::strict::OptionalJson;
-use crate::problem::{Problem, ProblemBody, ProblemDetails};
+use crate::problem::{ProblemBody, ProblemDetails};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 /// Sign out
@@ -27,8 +27,7 @@ pub async fn logout(
     body: OptionalJson<Body>,
 ) -> Result<HttpResponse, ProblemDetails> {
     let api = state.api()?;
-    let text = body.0.map(|body| body.refresh_token).or_else(|| token_in(&request));
-    let text = text.ok_or(Problem::RefreshTokenMissing)?;
+    let text = token_text(&request, body.0)?;
     if let Some(token) = RefreshToken::from_text(&text) {
         let now_ms = state.clock.now_ms();
         api.blocking(move |_, database| Ok(sessions::log_out(database, &token, now_ms)?)).await?;

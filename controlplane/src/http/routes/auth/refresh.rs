@@ -5,7 +5,7 @@ use crate::http::State;
 use crate::http::routes::auth::refresh_cookie::token_in;
 use crate::http::routes::auth::{TokenAnswer, answer};
 use crate::http::sign_in_source::SignInSource;
-use crate::http::strict::OptionalJson;
+use crate::http::strict::{OptionalJson, invalid};
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -18,8 +18,22 @@ use utoipa::ToSchema;
 #[schema(as = RefreshRequest)]
 pub struct Body {
     /// The refresh token
-    #[schema(max_length = 200)]
-    pub(super) refresh_token: String,
+    #[schema(min_length = 1, max_length = 200)]
+    refresh_token: String,
+}
+
+/// The longest text that is looked at.
+const TOKEN_LEN_MAX: usize = 200;
+
+/// The text of the refresh token: that of the body, or that of the cookie.
+pub(super) fn token_text(request: &HttpRequest, body: Option<Body>) -> Result<String, ProblemDetails> {
+    match body {
+        None => token_in(request).ok_or_else(|| Problem::RefreshTokenMissing.into()),
+        Some(Body { refresh_token }) if (1..=TOKEN_LEN_MAX).contains(&refresh_token.chars().count()) => {
+            Ok(refresh_token)
+        }
+        Some(_) => Err(invalid("refresh_token", &format!("it must have 1 to {TOKEN_LEN_MAX} characters"))),
+    }
 }
 
 /// Exchange the refresh token
@@ -42,8 +56,7 @@ pub async fn refresh(
 ) -> Result<HttpResponse, ProblemDetails> {
     let api = state.api()?;
     let in_body = body.0.is_some();
-    let text = body.0.map(|body| body.refresh_token).or_else(|| token_in(&request));
-    let text = text.filter(|text| !text.is_empty()).ok_or(Problem::RefreshTokenMissing)?;
+    let text = token_text(&request, body.0)?;
     let token = RefreshToken::from_text(&text).ok_or(Problem::RefreshTokenUnknown)?;
     let now_ms = state.clock.now_ms();
     let granted = Arc::clone(&api)

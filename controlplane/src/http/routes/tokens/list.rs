@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, web};
 
 /// List the API tokens
 ///
-/// Newest first, revoked and expired ones included; never their text.
+/// Newest first, expired ones included; never their text. Of those that were revoked the activity log tells.
 #[utoipa::path(
     get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "API tokens", params(PageQuery),
     security(("wallet_session" = [])),

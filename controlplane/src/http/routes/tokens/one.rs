@@ -92,7 +92,7 @@ pub async fn rename(
 
 /// Revoke an API token
 ///
-/// It is refused from the next request on. To do it twice changes nothing.
+/// It is refused from the next request on, and no longer listed; the activity log keeps when and by whom.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{id}", operation_id = "revokeToken", tag = "API tokens",
     params(("id" = String, Path, description = "The token's id", max_length = 64),
@@ -121,12 +121,13 @@ pub async fn revoke(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// A token of this account; that somebody else has one with this id is not told.
+/// A token of this account that was not revoked; that somebody else has one with this id is not told.
 fn find(tx: &mut ReadTx<'_>, account: &Account, id: &str) -> Result<ApiTokenRow, ProblemDetails> {
     if !is_id(id) {
         return Err(Problem::NotFound.into());
     }
-    table::find(tx, account.customer.customer, id)?.ok_or_else(|| Problem::NotFound.into())
+    let found = table::find(tx, account.customer.customer, id)?.filter(|token| token.revoked_at_ms.is_none());
+    found.ok_or_else(|| Problem::NotFound.into())
 }
 
 fn answer(row: &ApiTokenRow, now_ms: i64) -> HttpResponse {
