@@ -1,15 +1,27 @@
 //! Settings. Each field says its variable, its default and its unit.
 //!
 //! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
-//! else in the program depends on the environment.
+//! else in the program depends on the environment. [`layers`] makes that map of the settings file, the environment and `--set`;
+//! [`catalogue`] lists all settings, and [`check`] explains them.
 
 mod accounts;
+mod agent;
+pub mod catalogue;
+pub mod check;
 mod database;
+pub mod example;
+pub mod file;
+pub mod layers;
+mod log;
+pub mod nearest;
 mod request_log;
 mod usage;
 
 pub use accounts::{AccountsConfig, PublicUrl};
+pub use agent::AgentConfig;
 pub use database::{DatabaseConfig, PostgresUrl};
+pub use layers::{Layers, Origin, SettingProblem};
+pub use log::{LogConfig, LogFormat};
 pub use request_log::{RequestLogConfig, RequestLogTarget};
 pub use usage::UsageConfig;
 
@@ -49,6 +61,10 @@ pub struct Config {
     pub request_log: RequestLogConfig,
     /// Sign-in, and who may use the API from where.
     pub accounts: AccountsConfig,
+    /// Where an edge's agent finds its control plane.
+    pub agent: AgentConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
 }
 
 /// Where a running stack writes.
@@ -131,7 +147,9 @@ impl Config {
         let usage = UsageConfig::from_variables(variables)?;
         let request_log = RequestLogConfig::from_variables(variables, api.port)?;
         let accounts = AccountsConfig::from_variables(variables, &state.folder, api.port)?;
-        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts })
+        let agent = AgentConfig::from_variables(variables);
+        let log = LogConfig::from_variables(variables)?;
+        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts, agent, log })
     }
 }
 
