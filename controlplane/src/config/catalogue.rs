@@ -283,7 +283,7 @@ mod tests {
             "DATABASE_URL" => "sqlite://other.db",
             "SUIFTLY_API_LISTEN" => "127.0.0.9",
             "SUIFTLY_PUBLIC_URL" | "SUIFTLY_CORS_ORIGINS" => "https://other.example.com",
-            "SUIFTLY_TRUSTED_PROXIES" => "192.0.2.7",
+            "SUIFTLY_TRUSTED_PROXIES" => "192.0.2.0/24",
             "SUIFTLY_REQUEST_LOG" => "127.0.0.1:77",
             "SUIFTLY_LOG_LEVEL" => "debug",
             "SUIFTLY_LOG_FORMAT" => "json",

@@ -12,7 +12,8 @@ pub const STATE: &str = "/var/lib/suiftly";
 const HEAD: &str = "\
 # Settings of `suiftly`. Each line below shows the default; take the # away to change it. A variable in the environment is
 # stronger than this file, `--set NAME=VALUE` is stronger than both. `suiftly config check` shows what is in force, and whence.
-# HAProxy and the scripts do not read this file: where a setting says \"HAProxy too\", set the variable in their environment.
+# HAProxy and the scripts do not read this file: where a setting says \"HAProxy too\", set SUIFTLY_ and its name
+# in capitals in their environment.
 ";
 
 /// The file.
@@ -26,8 +27,8 @@ pub fn example() -> Result<String, ConfigError> {
     let values: BTreeMap<&'static str, String> = SETTINGS.iter().filter_map(in_force).collect();
     let lines = SETTINGS.iter().filter(|setting| stands_there(setting)).map(|setting| {
         let and_haproxy = match setting.reader {
-            Reader::Both => format!(" (HAProxy too: {})", setting.variable),
-            Reader::Suiftly | Reader::Edge => String::new(),
+            Reader::Both => " (HAProxy too)",
+            Reader::Suiftly | Reader::Edge => "",
         };
         let mode = match setting.secret {
             Secret::Password => "; with a password this file needs mode 0640 or 0600",
@@ -66,8 +67,8 @@ mod tests {
     fn every_line_of_the_example_can_be_taken_in_and_is_the_default() {
         let example = example().unwrap();
         let all = SETTINGS.iter().filter(|setting| stands_there(setting));
-        let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ");
-        let lines: Vec<&str> = example.lines().filter(is_setting).map(|line| &line[1..]).collect();
+        let lines = example.lines().filter_map(|line| line.strip_prefix('#'));
+        let lines: Vec<&str> = lines.filter(|line| !line.starts_with(' ')).collect();
         assert_eq!(lines.len(), all.clone().count());
         for (line, setting) in lines.iter().zip(all) {
             assert!(line.starts_with(&format!("{} = ", setting.name())), "{line}");
