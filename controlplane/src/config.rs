@@ -259,25 +259,25 @@ mod tests {
     #[test]
     fn the_scheme_decides_which_database_and_no_error_shows_the_text() {
         assert_eq!(config(&[("DATABASE_URL", "sqlite:///x/y.db")]).unwrap().database, sqlite("/x/y.db"));
-        for url in ["postgres://u:secret@h/d", "postgresql://u:secret@h/d"] {
+        for url in ["postgres://u:geheim@h/d", "postgresql://u:geheim@h/d"] {
             let config = config(&[("DATABASE_URL", url)]).unwrap();
             assert!(matches!(config.database, DatabaseConfig::Postgres(_)));
             assert_eq!(config.database.to_string(), "postgres://u@h/d");
-            assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+            assert!(!format!("{config:?}").contains("geheim"), "{config:?}");
         }
         let refused =
             ["y.db", "sqllite://y.db", "sqlite:y.db", "sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro"];
         for url in refused.into_iter().chain([
-            "host=secret dbname=x",
-            "mysql://u:secret@h/d",
-            "Postgres://u:secret@h/d",
+            "host=geheim dbname=x",
+            "mysql://u:geheim@h/d",
+            "Postgres://u:geheim@h/d",
         ]) {
             let error = config(&[("DATABASE_URL", url)]).unwrap_err();
             assert!(error.to_string().contains("sqlite://"), "{error}");
-            assert!(!error.to_string().contains("secret"), "{error}");
+            assert!(!error.to_string().contains("geheim"), "{error}");
         }
-        let error = config(&[("DATABASE_URL", "postgres://u:secret@h")]).unwrap_err().to_string();
-        assert!(error.contains("DATABASE_URL: name the database") && !error.contains("secret"), "{error}");
+        let error = config(&[("DATABASE_URL", "postgres://u:geheim@h")]).unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL: name the database") && !error.contains("geheim"), "{error}");
     }
 
     #[test]

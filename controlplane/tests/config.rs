@@ -114,7 +114,8 @@ fn check_lists_all_that_is_wrong_and_every_other_command_ends_at_the_first() {
     let text = check(&stack, "config check", &variables);
     assert!(text.code == 2 && text.stdout.contains("\nproblems:\n- "), "{}", text.stdout);
 
-    let stopped = check(&stack, "admin customer create --wallet 0x1 --json", &variables);
+    let line = format!("admin customer create --wallet 0x{:064x} --json", 1);
+    let stopped = check(&stack, &line, &variables);
     stopped.fails(2, "suiftly.toml:1: there is no setting `api_prot`");
     assert!(!stack.path("suiftly.db").exists());
 }

@@ -42,8 +42,9 @@ impl LogFormat {
 
 impl LogConfig {
     pub(super) fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
-        let filter = text(variables, LEVEL).unwrap_or("info");
-        if let Some(reason) = wrong_with(filter) {
+        // EnvFilter takes no spaces.
+        let filter: String = text(variables, LEVEL).unwrap_or("info").split(' ').collect();
+        if let Some(reason) = wrong_with(&filter) {
             return Err(ConfigError { variable: LEVEL, reason });
         }
         let format = match text(variables, FORMAT) {
@@ -55,7 +56,7 @@ impl LogConfig {
                 return Err(ConfigError { variable: FORMAT, reason });
             }
         };
-        Ok(Self { filter: filter.to_owned(), format })
+        Ok(Self { filter, format })
     }
 
     /// What is logged. Whatever `filter` does not speak of is logged from `info` on.
@@ -73,7 +74,7 @@ fn wrong_with(filter: &str) -> Option<String> {
         Some((target, level)) => !target.is_empty() && level.parse::<LevelFilter>().is_ok(),
         None => part.parse::<LevelFilter>().is_ok(),
     };
-    let wrong = filter.split(',').map(str::trim).find(|part| !is_known(part));
+    let wrong = filter.split(',').find(|part| !is_known(part));
     let reason = |part: &str| {
         format!(
             "`{part}` is neither a level (error, warn, info, debug, trace, off) nor TARGET=LEVEL such as \
@@ -99,7 +100,7 @@ mod tests {
     fn a_level_a_target_and_a_format_are_understood_and_a_mistyped_one_is_not() {
         assert_eq!(config("x", "").unwrap(), LogConfig { filter: "info".into(), format: LogFormat::Auto });
         for level in ["debug", "WARN", "off", "warn,controlplane::edge=trace", "info, controlplane=debug"] {
-            assert_eq!(config(LEVEL, level).unwrap().filter, level);
+            assert_eq!(config(LEVEL, level).unwrap().filter, level.replace(' ', ""));
         }
         for level in ["inof", "controlplane::edge", "controlplane=loud", "=info", "info,,warn", "a[b=info"] {
             let error = config(LEVEL, level).unwrap_err();
