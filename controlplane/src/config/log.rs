@@ -70,9 +70,11 @@ fn wrong_with(filter: &str) -> Option<String> {
     if filter.len() > FILTER_LEN_MAX {
         return Some(format!("longer than {FILTER_LEN_MAX} bytes"));
     }
+    // Nothing would be parsed as `error`.
+    let is_level = |text: &str| !text.is_empty() && text.parse::<LevelFilter>().is_ok();
     let is_known = |part: &str| match part.rsplit_once('=') {
-        Some((target, level)) => !target.is_empty() && level.parse::<LevelFilter>().is_ok(),
-        None => part.parse::<LevelFilter>().is_ok(),
+        Some((target, level)) => !target.is_empty() && is_level(level),
+        None => is_level(part),
     };
     let wrong = filter.split(',').find(|part| !is_known(part));
     let reason = |part: &str| {
@@ -102,7 +104,9 @@ mod tests {
         for level in ["debug", "WARN", "off", "warn,controlplane::edge=trace", "info, controlplane=debug"] {
             assert_eq!(config(LEVEL, level).unwrap().filter, level.replace(' ', ""));
         }
-        for level in ["inof", "controlplane::edge", "controlplane=loud", "=info", "info,,warn", "a[b=info"] {
+        for level in
+            ["inof", "controlplane::edge", "controlplane=loud", "=info", "a=", "info,,warn", "a[b=info"]
+        {
             let error = config(LEVEL, level).unwrap_err();
             assert_eq!(error.variable, LEVEL, "{level}: {error}");
         }
