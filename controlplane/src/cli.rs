@@ -20,6 +20,7 @@ pub mod admin_usage_set_aside;
 pub mod agent;
 pub mod as_user;
 pub mod backup;
+pub mod config;
 pub mod confirm;
 pub mod demo_upstream;
 pub mod doctor;
@@ -30,6 +31,7 @@ pub mod fitting;
 pub mod key;
 pub mod key_text;
 pub mod keyring;
+pub mod log;
 pub mod moment;
 pub mod reply;
 pub mod revocation_list;
@@ -43,7 +45,7 @@ pub use failure::{Exit, Failure};
 pub use reply::Reply;
 
 use crate::clock::Clock;
-use crate::config::{Config, Variables};
+use crate::config::{Config, Layers, Variables};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -58,6 +60,10 @@ struct Arguments {
     /// Print exactly one JSON object on stdout
     #[arg(long, global = true)]
     json: bool,
+    // `every_set` reads it.
+    /// Set a setting, such as api_port=8181; stronger than the environment, which is stronger than the settings file
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    set: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -103,6 +109,9 @@ enum Command {
     #[command(after_help = "Example:\n  SUIFTLY_STATE=/var/lib/suiftly suiftly doctor\n\n\
         Exit code 0 without a problem, else 1.")]
     Doctor(doctor::DoctorArguments),
+    /// The settings: what is in force, where it comes from, what is wrong
+    #[command(subcommand, after_help = "Example:\n  suiftly config check")]
+    Config(config::ConfigCommand),
     /// Answer any HTTP/1.1 or HTTP/2 request in clear with a description of it, for trying things
     #[command(after_help = "Example:\n  suiftly demo-upstream --port 9000")]
     DemoUpstream(demo_upstream::DemoUpstreamArguments),
@@ -159,6 +168,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Asked before the arguments are understood: who cannot spell the rest may still read only JSON.
     let json_asked = arguments.iter().any(|argument| argument == "--json");
+    let set = every_set(&arguments);
     let parsed = Arguments::command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -167,10 +177,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
         Err(error) => return not_understood(&error, json_asked).into(),
     };
     let json = arguments.json;
-    let outcome = Config::from_variables(variables)
-        .map_err(Failure::from)
-        .and_then(|config| dispatch(arguments.command, json, &config, clock));
-    match outcome {
+    let layers = Layers::read(&set, variables);
+    match dispatch(arguments.command, json, &layers, variables, clock) {
         Ok(reply) => print_reply(&reply, json).into(),
         Err(failure) => {
             print_error(&failure.text);
@@ -182,12 +190,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     }
 }
 
-fn dispatch(command: Command, json: bool, config: &Config, clock: Clock) -> Result<Reply, Failure> {
+/// What stands behind each `--set`, wherever. Of a global option on both sides of a command clap keeps one side only.
+fn every_set(arguments: &[OsString]) -> Vec<String> {
+    let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
+    let mut every = Vec::new();
+    while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
+        if argument == "--set" {
+            every.extend(arguments.next().map(String::from));
+        } else if let Some(value) = argument.strip_prefix("--set=") {
+            every.push(value.to_owned());
+        }
+    }
+    every
+}
+
+fn dispatch(
+    command: Command,
+    json: bool,
+    layers: &Layers,
+    variables: &Variables,
+    clock: Clock,
+) -> Result<Reply, Failure> {
+    let config = &match &command {
+        // Explains the layers, also such as cannot be used.
+        Command::Config(_) => Config::from_variables(&Variables::new())?,
+        _ => layers.config()?,
+    };
     match command {
+        Command::Config(command) => config::run(command, layers, variables),
         Command::Serve(arguments) => serve::run(arguments, config, clock),
         Command::Agent(arguments) => agent::run(&arguments, config, clock),
         Command::Doctor(arguments) => doctor::run(arguments, config, &clock),
-        Command::DemoUpstream(arguments) => demo_upstream::run(&arguments),
+        Command::DemoUpstream(arguments) => demo_upstream::run(&arguments, config),
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
         Command::Admin(Admin::Session(command)) => admin_session::run(&command, config, &clock),

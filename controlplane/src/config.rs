@@ -1,15 +1,27 @@
 //! Settings. Each field says its variable, its default and its unit.
 //!
 //! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
-//! else in the program depends on the environment.
+//! else in the program depends on the environment. [`layers`] makes that map of the settings file, the environment and `--set`;
+//! [`catalogue`] lists all settings, and [`check`] explains them.
 
 mod accounts;
+mod agent;
+pub mod catalogue;
+pub mod check;
 mod database;
+pub mod example;
+pub mod file;
+pub mod layers;
+mod log;
+pub mod nearest;
 mod request_log;
 mod usage;
 
 pub use accounts::{AccountsConfig, PublicUrl};
+pub use agent::AgentConfig;
 pub use database::{DatabaseConfig, PostgresUrl};
+pub use layers::{Layers, Origin, SettingProblem};
+pub use log::{LogConfig, LogFormat};
 pub use request_log::{RequestLogConfig, RequestLogTarget};
 pub use usage::UsageConfig;
 
@@ -52,6 +64,10 @@ pub struct Config {
     /// `SUDO_USER`, default none: who has become another user with `sudo` to run a command. Set by it; stands in the activity
     /// log beside the user of the operating system, who is asked of the system itself.
     pub sudo_user: Option<String>,
+    /// Where an edge's agent finds its control plane.
+    pub agent: AgentConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
 }
 
 /// Where a running stack writes.
@@ -135,7 +151,9 @@ impl Config {
         let request_log = RequestLogConfig::from_variables(variables, api.port)?;
         let accounts = AccountsConfig::from_variables(variables, &state.folder, api.port)?;
         let sudo_user = text(variables, "SUDO_USER").map(str::to_owned);
-        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts, sudo_user })
+        let agent = AgentConfig::from_variables(variables);
+        let log = LogConfig::from_variables(variables)?;
+        Ok(Self { state, api, edge, keyring, database, usage, request_log, accounts, agent, log, sudo_user })
     }
 }
 

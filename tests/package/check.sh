@@ -86,6 +86,8 @@ for map in policies revocations plans services errors; do
     expect "mode of maps/$map.map" "640 suiftly:haproxy" "$(mode /var/lib/suiftly/maps/$map.map)"
 done
 expect "mode of edge.env" "640 root:suiftly" "$(mode /etc/suiftly/edge.env)"
+expect "mode of suiftly.toml" "640 root:suiftly" "$(mode /etc/suiftly/suiftly.toml)"
+expect "the installed settings can be used" 0 "$(machine /usr/lib/suiftly/with-settings suiftly config check >/dev/null; echo $?)"
 expect "the worker's user cannot read the keyring" 1 "$(machine setpriv --reuid haproxy --regid haproxy --clear-groups cat /var/lib/suiftly/keyring.toml >/dev/null 2>&1; echo $?)"
 
 echo "--- start"

@@ -4,8 +4,8 @@
 //! It never shows what it got as `Authorization`: an edge that forgets to remove it must not leak keys
 //! through a demo.
 
-use crate::cli::serve::log_to_stderr;
-use crate::cli::{Exit, Failure, Reply};
+use crate::cli::{Exit, Failure, Reply, log};
+use crate::config::Config;
 use crate::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -68,8 +68,8 @@ struct Description<'a> {
 ///
 /// # Errors
 /// The port cannot be had.
-pub fn run(arguments: &DemoUpstreamArguments) -> Result<Reply, Failure> {
-    log_to_stderr();
+pub fn run(arguments: &DemoUpstreamArguments, config: &Config) -> Result<Reply, Failure> {
+    log::start(&config.log);
     let address = (Ipv4Addr::LOCALHOST, arguments.port);
     let served = actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(|| App::new().default_service(web::to(describe)))

@@ -1,7 +1,7 @@
 //! Errors on the command line: which exit code each has, and its whole chain as one line.
 
 use crate::app::{ServeError, chain_of};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, SettingProblem};
 use crate::db::DbError;
 use crate::domain::DomainError;
 use crate::keyring::KeyringFileError;
@@ -68,6 +68,12 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::new(Exit::Usage, chain_of(&error))
+    }
+}
+
+impl From<SettingProblem> for Failure {
+    fn from(problem: SettingProblem) -> Self {
+        Self::new(Exit::Usage, problem.to_string())
     }
 }
 

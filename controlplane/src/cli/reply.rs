@@ -12,7 +12,7 @@ pub struct Reply {
     pub text: String,
     /// Remarks for stderr.
     pub notes: Vec<String>,
-    /// [`Exit::Done`], or [`Exit::NotConfirmed`].
+    /// [`Exit::Done`] mostly; where the answer is that something is not as it should be, what says so.
     pub exit: Exit,
 }
 

@@ -22,9 +22,9 @@ pub struct AccountsConfig {
     /// `SUIFTLY_SECRETS`, default `$SUIFTLY_STATE/secrets.toml`: the keys that access tokens are signed with, mode 0600, made at the
     /// first start. All copies of `suiftly serve` on one database need the same.
     pub secrets_file: PathBuf,
-    /// `SUIFTLY_CORS_ORIGINS`, default none: origins whose pages may call the API, separated by commas.
+    /// `SUIFTLY_CORS_ORIGINS`, default none: origins whose pages may call the API, separated by commas or spaces.
     pub cors_origins: Vec<String>,
-    /// `SUIFTLY_TRUSTED_PROXIES`, default none: addresses and networks, separated by commas, whose `X-Forwarded-For` is believed.
+    /// `SUIFTLY_TRUSTED_PROXIES`, default none: addresses and networks, separated by commas or spaces, whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Prefix>,
     /// `SUIFTLY_SIGN_IN_PER_MINUTE`, default 60: how many requests a minute to each of the sign-in paths one source may make; as
     /// many at once.
@@ -118,7 +118,8 @@ fn list<T>(
     name: &'static str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, ConfigError> {
-    let entries = text(variables, name).unwrap_or_default().split(',').map(str::trim);
+    // By spaces, too: HAProxy reads one of the lists, and wants it so.
+    let entries = text(variables, name).unwrap_or_default().split([',', ' ']);
     let entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
     if entries.len() > LIST_MAX {
         return Err(ConfigError { variable: name, reason: format!("more than {LIST_MAX} entries") });
@@ -170,6 +171,8 @@ mod tests {
             (TRUSTED_PROXIES, "192.0.2.1,2001:db8::/32"),
         ])
         .unwrap();
+        let as_for_haproxy = config(&[(TRUSTED_PROXIES, "192.0.2.1  2001:db8::/32")]).unwrap();
+        assert_eq!(as_for_haproxy.trusted_proxies, both.trusted_proxies);
         assert_eq!(both.cors_origins, ["https://a.example.com", "http://localhost:3000"]);
         assert_eq!(both.trusted_proxies.len(), 2);
         for (name, wrong) in [

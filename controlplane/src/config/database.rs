@@ -22,7 +22,23 @@ impl fmt::Display for DatabaseConfig {
     }
 }
 
+/// Whether a text for `DATABASE_URL` holds a password, or what could be one.
+pub(super) fn may_hold_a_password(url: &str) -> bool {
+    match PostgresUrl::parse(url) {
+        Some(Ok(url)) => !url.passwords.is_empty(),
+        Some(Err(_)) | None => url.contains('@') || url.to_ascii_lowercase().contains("password"),
+    }
+}
+
 impl DatabaseConfig {
+    /// The URL with `***` for a password.
+    pub(super) fn masked(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.to_string(),
+            Self::Postgres(url) => url.masked.clone(),
+        }
+    }
+
     /// The scheme decides, never a guess: a mistyped URL must not become an empty database in a file of that
     /// name. The error says what would be right, and nothing of `url`.
     pub(super) fn from_url(url: Option<&str>, state: &Path) -> Result<Self, String> {
@@ -49,6 +65,8 @@ impl DatabaseConfig {
 pub struct PostgresUrl {
     text: String,
     shown: String,
+    /// The same with `***` where a password stands.
+    masked: String,
     /// As they stand in the text, and decoded: what no message may repeat.
     passwords: Vec<String>,
 }
@@ -103,10 +121,17 @@ impl PostgresUrl {
             .filter(|(name, _)| SHOWN_PARAMETERS.contains(name))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let at = if user.is_empty() { "" } else { "@" };
-        let mark = if shown_query.is_empty() { "" } else { "?" };
-        let shown = format!("postgres://{user}{at}{hosts}{path}{mark}{}", shown_query.join("&"));
-        Ok(Self { text: text.to_owned(), shown, passwords })
+        let url = |login: &str, query: &[String]| {
+            let at = if login.is_empty() { "" } else { "@" };
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("postgres://{login}{at}{hosts}{path}{mark}{}", query.join("&"))
+        };
+        let shown = url(user, &shown_query);
+        let masked_login = if password.is_empty() { user.to_owned() } else { format!("{user}:***") };
+        let hidden = parameters.iter().filter(is_password).map(|(name, _)| format!("{name}=***"));
+        let masked_query: Vec<String> = shown_query.into_iter().chain(hidden).collect();
+        let masked = url(&masked_login, &masked_query);
+        Ok(Self { text: text.to_owned(), shown, masked, passwords })
     }
 
     /// The text for libpq, password and all, with our defaults.
@@ -203,6 +228,20 @@ mod tests {
                 format!("Postgres(PostgresUrl({shown}))")
             );
         }
+    }
+
+    #[test]
+    fn an_explanation_shows_that_there_is_a_password_and_not_which() {
+        for (text, masked) in [
+            ("postgres://u:geheim@h/d", "postgres://u:***@h/d"),
+            ("postgres://u@h/d?password=geheim&port=1", "postgres://u@h/d?port=1&password=***"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+        ] {
+            assert_eq!(DatabaseConfig::Postgres(parse(text).unwrap()).masked(), masked);
+            assert_eq!(may_hold_a_password(text), masked.contains("***"), "{text}");
+        }
+        assert!(may_hold_a_password("Postgres://u:geheim@h/d"));
+        assert!(!may_hold_a_password("sqlite:///x/y.db"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A terminal of a test's own, and what a program does to it.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
