@@ -60,10 +60,10 @@ struct Arguments {
     /// Print exactly one JSON object on stdout
     #[arg(long, global = true)]
     json: bool,
-    // `every_set` reads it.
+    // `every_setting` reads it.
     /// Set a setting, such as api_port=8181; stronger than the environment, which is stronger than the settings file
     #[arg(long, global = true, value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    setting: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -168,7 +168,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Asked before the arguments are understood: who cannot spell the rest may still read only JSON.
     let json_asked = arguments.iter().any(|argument| argument == "--json");
-    let set = every_set(&arguments);
+    let set = every_setting(&arguments);
     let parsed = Arguments::command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -190,14 +190,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, variables: &Variables,
     }
 }
 
-/// What stands behind each `--set`, wherever. Of a global option on both sides of a command clap keeps one side only.
-fn every_set(arguments: &[OsString]) -> Vec<String> {
+/// What stands behind each `--setting`, wherever. Of a global option on both sides of a command clap keeps one side only.
+fn every_setting(arguments: &[OsString]) -> Vec<String> {
     let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
     let mut every = Vec::new();
     while let Some(argument) = arguments.next().filter(|argument| argument != "--") {
-        if argument == "--set" {
+        if argument == "--setting" {
             every.extend(arguments.next().map(String::from));
-        } else if let Some(value) = argument.strip_prefix("--set=") {
+        } else if let Some(value) = argument.strip_prefix("--setting=") {
             every.push(value.to_owned());
         }
     }

@@ -1,7 +1,7 @@
 //! Settings. Each field says its variable, its default and its unit.
 //!
 //! They are read from a map that is passed in, once, so that a test needs no process of its own and nothing
-//! else in the program depends on the environment. [`layers`] makes that map of the settings file, the environment and `--set`;
+//! else in the program depends on the environment. [`layers`] makes that map of the settings file, the environment and `--setting`;
 //! [`catalogue`] lists all settings, and [`check`] explains them.
 
 mod accounts;

@@ -47,7 +47,7 @@ fn check_shows_every_setting_with_its_value_and_where_it_comes_from() {
     let stack = stack("edge_port = 8090\nedge_id = \"fra1\"\ncors_origins = [\"https://a.example.com\"]\n");
     let variables = [("SUIFTLY_EDGE_PORT", "8091"), ("DATABASE_URL", "postgres://u:geheim@h/d")];
     // On both sides of the command, and by either name.
-    let line = "--set api_port=8181 config check --json --set SUIFTLY_ACCEPT_V0=1";
+    let line = "--setting api_port=8181 config check --json --setting SUIFTLY_ACCEPT_V0=1";
     let answer = check(&stack, line, &variables);
     assert!(!answer.stdout.contains("geheim") && answer.stderr.is_empty(), "{}", answer.stderr);
     let answer = answer.json_with(0);
@@ -57,8 +57,8 @@ fn check_shows_every_setting_with_its_value_and_where_it_comes_from() {
     let from_file = |line: u32| json!({"from": "file", "file": file, "line": line});
     let database = json!("postgres://u:***@h/d");
     for (name, value, origin) in [
-        ("api_port", json!("8181"), json!({"from": "--set"})),
-        ("accept_v0", json!("1"), json!({"from": "--set"})),
+        ("api_port", json!("8181"), json!({"from": "--setting"})),
+        ("accept_v0", json!("1"), json!({"from": "--setting"})),
         ("edge_port", json!("8091"), json!({"from": "environment"})),
         ("edge_id", json!("fra1"), from_file(2)),
         ("cors_origins", json!("https://a.example.com"), from_file(3)),
@@ -123,14 +123,14 @@ fn check_lists_all_that_is_wrong_and_every_other_command_ends_at_the_first() {
 #[test]
 fn set_is_refused_where_it_is_unknown_or_shows_a_password() {
     let stack = Stack::new();
-    stack.run("--set api_prot=1 edge status --json").fails(2, "is `api_port` meant?");
-    stack.run("edge status --set nonsense --json").fails(2, "write NAME=VALUE");
-    stack.run("edge status --json --set").fails(2, "--set");
-    let password = stack.run("edge status --json --set database_url=postgres://u:geheim@h/d");
+    stack.run("--setting api_prot=1 edge status --json").fails(2, "is `api_port` meant?");
+    stack.run("edge status --setting nonsense --json").fails(2, "write NAME=VALUE");
+    stack.run("edge status --json --setting").fails(2, "--setting");
+    let password = stack.run("edge status --json --setting database_url=postgres://u:geheim@h/d");
     password.fails(2, "mode 0600");
     assert!(!password.stderr.contains("geheim") && !password.stdout.contains("geheim"));
     // An unknown command beside it: clap's message repeats nothing of it either.
-    let other = stack.run("frobnicate --json --set=database_url=postgres://u:geheim@h/d");
+    let other = stack.run("frobnicate --json --setting=database_url=postgres://u:geheim@h/d");
     assert!(!other.stderr.contains("geheim") && !other.stdout.contains("geheim"), "{}", other.stderr);
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub enum ConfigCommand {
     /// Every setting: its value, where that comes from, what it means; and everything that is wrong
     #[command(
-        after_help = "Examples:\n  suiftly config check\n  suiftly --set api_port=8181 config check --json\n\n\
+        after_help = "Examples:\n  suiftly config check\n  suiftly --setting api_port=8181 config check --json\n\n\
         Exit code 2 where a setting cannot be used; warnings do not change it."
     )]
     Check,
@@ -81,7 +81,7 @@ fn origin_json(origin: &Origin) -> Value {
             json!({ "from": "file", "file": file.display().to_string(), "line": line })
         }
         Origin::Environment => json!({ "from": "environment" }),
-        Origin::Argument => json!({ "from": "--set" }),
+        Origin::Argument => json!({ "from": "--setting" }),
     }
 }
 

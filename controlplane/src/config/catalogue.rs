@@ -1,6 +1,6 @@
 //! Every setting that there is, once: what it is called, what it means, what it is without being set, who reads it.
 //!
-//! `suiftly config check` explains from here, the settings file and `--set` take their names from here, and tests hold this list
+//! `suiftly config check` explains from here, the settings file and `--setting` take their names from here, and tests hold this list
 //! against the code, `haproxy.cfg`, the scripts and docs/OPERATIONS.md. A new setting is one entry here, beside the field of
 //! [`Config`] that holds it. It does not read anything itself.
 
@@ -74,7 +74,7 @@ impl Reader {
 }
 
 impl Setting {
-    /// Its name in the settings file and for `--set`: `api_port`.
+    /// Its name in the settings file and for `--setting`: `api_port`.
     pub fn name(&self) -> String {
         self.variable.strip_prefix(PREFIX).unwrap_or(self.variable).to_ascii_lowercase()
     }
@@ -88,7 +88,19 @@ impl Setting {
     pub fn in_force(&self, config: &Config) -> Option<String> {
         let path = |path: &Path| Some(path.display().to_string());
         let switch = |is_on: bool| Some(u8::from(is_on).to_string());
-        let Config { state, api, edge, keyring, database, usage, request_log, accounts, agent, log } = config;
+        let Config {
+            state,
+            api,
+            edge,
+            keyring,
+            database,
+            usage,
+            request_log,
+            accounts,
+            agent,
+            log,
+            sudo_user: _,
+        } = config;
         match self.variable {
             "SUIFTLY_STATE" => path(&state.folder),
             "SUIFTLY_LOG_LEVEL" => Some(log.filter.clone()),

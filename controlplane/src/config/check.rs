@@ -366,7 +366,7 @@ mod tests {
         }
         let unheard = explained(&[], &["edge_port=8090", "edge_id=a"]).warnings;
         assert_eq!(unheard.len(), 1, "{unheard:?}");
-        assert!(unheard.iter().any(|warning| warning.contains("SUIFTLY_EDGE_PORT comes from --set")));
+        assert!(unheard.iter().any(|warning| warning.contains("SUIFTLY_EDGE_PORT comes from --setting")));
     }
 
     #[test]

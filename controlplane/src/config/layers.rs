@@ -1,7 +1,7 @@
-//! The layers that settings come from, and which of them has the last word: default, file, environment, `--set`.
+//! The layers that settings come from, and which of them has the last word: default, file, environment, `--setting`.
 //!
 //! ```text
-//! suiftly.toml: api_port = 8081    SUIFTLY_API_PORT=8082    --set api_port=8083    → 8083, from --set
+//! suiftly.toml: api_port = 8081    SUIFTLY_API_PORT=8082    --setting api_port=8083    → 8083, from --setting
 //! ```
 //!
 //! It is done once, for every command, before anything else. What a value means it leaves to [`Config::from_variables`].
@@ -28,7 +28,7 @@ pub enum Origin {
     },
     /// A variable.
     Environment,
-    /// `--set`.
+    /// `--setting`.
     Argument,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Origin {
             Self::File { file, line: None } => write!(f, "{}", file.display()),
             Self::File { file, line: Some(line) } => write!(f, "{}:{line}", file.display()),
             Self::Environment => f.write_str("environment"),
-            Self::Argument => f.write_str("--set"),
+            Self::Argument => f.write_str("--setting"),
         }
     }
 }
@@ -56,11 +56,13 @@ pub struct SettingProblem {
     pub reason: String,
 }
 
-/// As somebody would look for it: `suiftly.toml:3: api_port: `, `SUIFTLY_API_PORT: `, `--set api_port: `.
+/// As somebody would look for it: `suiftly.toml:3: api_port: `, `SUIFTLY_API_PORT: `, `--setting api_port: `.
 fn place(origin: &Origin, variable: Option<&'static str>) -> String {
     let name = || variable.and_then(catalogue::find).map(Setting::name);
     match (origin, variable) {
-        (Origin::Argument, _) => name().map_or("--set: ".to_owned(), |name| format!("--set {name}: ")),
+        (Origin::Argument, _) => {
+            name().map_or("--setting: ".to_owned(), |name| format!("--setting {name}: "))
+        }
         (Origin::File { .. }, _) => {
             name().map_or_else(|| format!("{origin}: "), |name| format!("{origin}: {name}: "))
         }
@@ -83,7 +85,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Reads all layers: `arguments` are what stands behind each `--set`.
+    /// Reads all layers: `arguments` are what stands behind each `--setting`.
     pub fn read(arguments: &[String], environment: &Variables) -> Self {
         let mut problems = Vec::new();
         let arguments = given(arguments, &mut problems);
@@ -99,6 +101,10 @@ impl Layers {
         let mut layers = Self { variables: Variables::new(), origins: BTreeMap::new(), file: None, problems };
         if let Some(settings) = file {
             layers.add_file(place.path(), settings);
+        }
+        // No setting of ours: `sudo` says by it who has run a command.
+        if let Some(user) = environment.get("SUDO_USER") {
+            layers.variables.insert("SUDO_USER".to_owned(), user.clone());
         }
         for setting in SETTINGS {
             let value = environment.get(setting.variable);
@@ -135,7 +141,7 @@ impl Layers {
     }
 
     fn set(&mut self, setting: &Setting, value: String, origin: Origin) {
-        // Only `--set NAME=` comes here with nothing, and puts the default back.
+        // Only `--setting NAME=` comes here with nothing, and puts the default back.
         if value.is_empty() && !setting.empty_is_a_value() {
             self.variables.remove(setting.variable);
         } else {
@@ -179,8 +185,9 @@ fn given(arguments: &[String], problems: &mut Vec<SettingProblem>) -> BTreeMap<&
 
 fn argument_of(argument: &str) -> Result<(&'static str, String), (Option<&'static str>, String)> {
     // Without `=` it may be a value, and that a secret: it is not repeated.
-    let (name, value) =
-        argument.split_once('=').ok_or((None, "write NAME=VALUE, such as --set api_port=8181".to_owned()))?;
+    let (name, value) = argument
+        .split_once('=')
+        .ok_or((None, "write NAME=VALUE, such as --setting api_port=8181".to_owned()))?;
     let Some(setting) = catalogue::find(name) else {
         let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
         let meant = nearest::name_like(name).map(|known| format!("is `{known}` meant?"));
@@ -292,20 +299,20 @@ mod tests {
             format!("{}:2: api_port: `70000` is no port; write a number from 1 to 65535", file.display())
         );
         assert!(place.error(&["api_port=1"]).starts_with("SUIFTLY_EDGE_PORT: `x`"));
-        assert!(place.error(&["api_port=1", "edge_port=y"]).starts_with("--set edge_port: `y`"));
+        assert!(place.error(&["api_port=1", "edge_port=y"]).starts_with("--setting edge_port: `y`"));
     }
 
     #[test]
     fn set_refuses_what_it_does_not_know_and_never_repeats_a_password() {
         let place = Place::new("", &[]);
         for (argument, words) in [
-            ("api_prot=1", "--set: there is no setting `api_prot`; is `api_port` meant?"),
+            ("api_prot=1", "--setting: there is no setting `api_prot`; is `api_port` meant?"),
             ("SUIFTLY_API_PROT=1", "is `api_port` meant?"),
-            ("geheim", "--set: write NAME=VALUE"),
-            ("=geheim", "--set: there is no setting ``"),
+            ("geheim", "--setting: write NAME=VALUE"),
+            ("=geheim", "--setting: there is no setting ``"),
             ("upstream=10.0.0.10:9000", "set SUIFTLY_UPSTREAM in their environment"),
             ("stats_password=geheim", "set SUIFTLY_STATS_PASSWORD"),
-            ("database_url=postgres://u:geheim@h/d", "--set database_url: everybody on this machine"),
+            ("database_url=postgres://u:geheim@h/d", "--setting database_url: everybody on this machine"),
             ("DATABASE_URL=postgres://u@h/d?password=geheim", "mode 0600"),
             ("database_url=postgres://u:ge/heim@h/d", "everybody on this machine"),
             ("home=a\nb", "control character"),

@@ -118,7 +118,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     }
 
     fn count(&self, key: K, shared: K) -> Result<Rate, ProblemDetails> {
-        if self.questions.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+        if self.questions.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }

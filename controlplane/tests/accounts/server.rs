@@ -58,12 +58,13 @@ impl Server {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let bound = Bound::bind(address, state, None).unwrap();
             ready.send(()).unwrap();
             bound.run_until_stopped(move || stopped.load(Ordering::SeqCst)).unwrap();
         });
+        let thread = thread.unwrap();
         is_ready.recv().unwrap();
         Self { place, clock, port, stop, thread: Some(thread) }
     }

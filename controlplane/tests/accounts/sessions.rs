@@ -55,7 +55,9 @@ fn an_access_token_is_good_for_15_minutes(backend: Backend) {
     account(&server, &session.access).is_problem(401, "access_token_expired");
     // A refresh token is no access token, and the other way round.
     account(&server, &session.refresh).is_problem(401, "unauthorized");
-    refresh(&server, &session.access).is_problem(401, "refresh_token_unknown");
+    refresh(&server, &session.access).is_problem(400, "invalid_body");
+    let as_cookie = format!("suiftly_refresh={}", session.access);
+    server.to("POST", REFRESH).header("cookie", &as_cookie).send().is_problem(401, "refresh_token_unknown");
     server.to("GET", "/api/v1/account").send().is_problem(401, "unauthorized");
 }
 

@@ -74,8 +74,7 @@ pub fn check(wallet: &WalletAddress, text: &str, signature: &str) -> Result<(), 
 
 /// The weights of those who have signed, as the bitmap says; whether each signature is good is not looked at.
 fn weight_of(multisig: &MultisigAggregatedSignature) -> u32 {
-    let members = multisig.committee().members().iter().enumerate();
-    let signed =
-        members.filter(|(place, _)| multisig.bitmap() & 1_u16.checked_shl(*place as u32).unwrap_or(0) != 0);
+    let members = (0_u32..).zip(multisig.committee().members());
+    let signed = members.filter(|(place, _)| multisig.bitmap() & 1_u16.checked_shl(*place).unwrap_or(0) != 0);
     signed.map(|(_, member)| u32::from(member.weight())).sum()
 }
