@@ -11,7 +11,7 @@ pub const STATE: &str = "/var/lib/suiftly";
 
 const HEAD: &str = "\
 # Settings of `suiftly`. Each line below shows the default; take the # away to change it. A variable in the environment is
-# stronger than this file, `--setting NAME=VALUE` is stronger than both. `suiftly config check` shows what is in force, and whence.
+# stronger than this file, and `--setting NAME=VALUE` than both. `suiftly config check` shows what is in force, and whence.
 # HAProxy and the scripts do not read this file: where a setting says \"HAProxy too\", set SUIFTLY_ and its name
 # in capitals in their environment.
 ";
