@@ -76,6 +76,11 @@ pub enum ServeError {
     /// The operating system gave no thread.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+    /// Other machines would be answered in clear text: tokens and cookies would travel so.
+    #[error(
+        "SUIFTLY_API_LISTEN: {0} is reached from other machines, and in clear text; set SUIFTLY_API_CERT, or SUIFTLY_TRUSTED_PROXIES to the proxy in front that speaks TLS"
+    )]
+    ClearText(std::net::IpAddr),
     /// The HTTP server.
     #[error(
         "the API cannot be served on {address}; give another one with SUIFTLY_API_LISTEN and SUIFTLY_API_PORT"
@@ -284,11 +289,8 @@ pub fn run_agent(config: &Config, settings: &AgentSettings, clock: Clock) -> Res
 fn bind(config: &Config, state: http::State) -> Result<(http::Bound, SocketAddr), ServeError> {
     let address = SocketAddr::new(config.api.listen, config.api.port);
     let tls = config.api.certificate.as_deref().map(http::tls::server_config).transpose()?;
-    if !address.ip().is_loopback() && tls.is_none() {
-        tracing::warn!(
-            %address,
-            "the API answers other machines in clear text; set SUIFTLY_API_CERT, or put a proxy with TLS in front of it"
-        );
+    if !address.ip().is_loopback() && tls.is_none() && config.accounts.trusted_proxies.is_empty() {
+        return Err(ServeError::ClearText(address.ip()));
     }
     let bound =
         http::Bound::bind(address, state, tls).map_err(|source| ServeError::Http { address, source })?;

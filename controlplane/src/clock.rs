@@ -1,12 +1,15 @@
 //! The one place of the control plane that reads time. Everybody else is given a [`Clock`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
+
+/// What [`Clock::steady`] counts from.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -42,6 +45,16 @@ impl Clock {
             Source::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// Time that never jumps, for limits: since this program began, or on a standing clock what that shows.
+    pub fn steady(&self) -> Duration {
+        match &self.0 {
+            Source::Set(now_ms) => {
+                Duration::from_millis(u64::try_from(now_ms.load(Ordering::SeqCst)).unwrap_or(0))
+            }
+            Source::System => BEGAN.elapsed(),
         }
     }
 

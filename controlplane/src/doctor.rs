@@ -73,6 +73,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = lua.findings;
     findings.extend(programs::module(patient, lua.version.as_deref()));
     findings.extend(files::keyring(patient));
+    findings.extend(files::secrets(patient));
     findings.extend(files::state(patient));
     findings.extend(files::maps(patient));
     findings.extend(metering::ledger(patient));

@@ -83,7 +83,7 @@ problems! {
     /// The body is too long.
     TooLarge = PAYLOAD_TOO_LARGE "too_large" "The body is too large",
     /// The body broke off.
-    BodyBroken = BAD_REQUEST "body_broken" "The body broke off",
+    BodyBroken = BAD_REQUEST "body_broken" "The body broke off, or did not come within ten seconds",
     /// More requests than the limit allows.
     TooManyRequests = TOO_MANY_REQUESTS "too_many_requests" "More requests than the limit allows; Retry-After says when to go on",
     /// Too many signatures failed.
@@ -126,6 +126,8 @@ problems! {
     SignatureOfOtherWallet = UNAUTHORIZED "signature_of_other_wallet" "The signature is that of another wallet",
     /// The signature is not of this text.
     SignatureWrong = UNAUTHORIZED "signature_wrong" "The signature is not one of this message",
+    /// The page that asks with our cookie is none of ours.
+    OriginNotAllowed = FORBIDDEN "origin_not_allowed" "A page of this origin may not use the cookie; SUIFTLY_CORS_ORIGINS lists those that may",
     /// There was no refresh token.
     RefreshTokenMissing = UNAUTHORIZED "refresh_token_missing" "A refresh token is needed: in the cookie suiftly_refresh, or in the body",
     /// The refresh token is none of ours.

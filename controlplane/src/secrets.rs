@@ -59,15 +59,23 @@ impl Secrets {
     /// # Errors
     /// [`SecretsError`]; a file that others may read is refused.
     pub fn load_or_make(path: &Path) -> Result<Self, SecretsError> {
-        let at_file = |error| SecretsError::File(path.to_owned(), error);
-        let text = match private_file::read(path, LEN_MAX) {
-            Err(PrivateFileError::Missing) => {
-                private_file::make_once(path, &new_text()?).map_err(at_file)?;
-                private_file::read(path, LEN_MAX)
+        match Self::load(path) {
+            Err(SecretsError::File(_, PrivateFileError::Missing)) => {
+                let made = private_file::make_once(path, &new_text()?);
+                made.map_err(|error| SecretsError::File(path.to_owned(), error))?;
+                Self::load(path)
             }
             other => other,
-        };
-        let text = text.map_err(at_file)?;
+        }
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`SecretsError`]; a file that others may read is refused.
+    pub fn load(path: &Path) -> Result<Self, SecretsError> {
+        let text = private_file::read(path, LEN_MAX);
+        let text = text.map_err(|error| SecretsError::File(path.to_owned(), error))?;
         Self::parse(&text).map_err(|reason| SecretsError::Content { file: path.to_owned(), reason })
     }
 

@@ -24,8 +24,17 @@ fn a_healthy_edge_has_no_problem() {
     let stack = Stack::start();
     let (code, answer) = doctor(&stack);
     assert_eq!((code, &answer["problems"]), (0, &0.into()), "{:?}", findings(&answer, "problem"));
-    let checks =
-        ["HAProxy", "module", "keyring", "state folder", "sockets", "maps", "configuration", "control plane"];
+    let checks = [
+        "HAProxy",
+        "module",
+        "keyring",
+        "secrets",
+        "state folder",
+        "sockets",
+        "maps",
+        "configuration",
+        "control plane",
+    ];
     for check in checks.into_iter().chain(["database", "edge", "clock", "free disk"]) {
         assert!(
             answer["findings"].as_array().unwrap().iter().any(|f| f["check"] == check),

@@ -104,7 +104,10 @@ impl From<KeyringFileError> for Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        let is_usage = matches!(error, ServeError::Connection(_) | ServeError::Certificate(_));
+        let is_usage = matches!(
+            error,
+            ServeError::Connection(_) | ServeError::Certificate(_) | ServeError::ClearText(_)
+        );
         Self::new(if is_usage { Exit::Usage } else { Exit::Other }, chain_of(&error))
     }
 }

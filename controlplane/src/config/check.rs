@@ -159,6 +159,17 @@ fn contradictions(
                 api.listen
             ));
         }
+        if !is_open
+            && api.certificate.is_none()
+            && accounts.trusted_proxies.is_empty()
+            && !is_loopback(accounts.public_url.authority())
+        {
+            warnings.push(format!(
+                "people reach {} through a proxy on this machine, and SUIFTLY_TRUSTED_PROXIES does not name it: all of them \
+                 share one limit of sign-in, and /metrics answers them",
+                accounts.public_url.as_str()
+            ));
+        }
         if is_open && !is_set("SUIFTLY_PUBLIC_URL") {
             warnings.push(format!(
                 "the control plane listens on {}, and wallets are asked to sign in to {}; set SUIFTLY_PUBLIC_URL",

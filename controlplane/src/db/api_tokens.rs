@@ -101,6 +101,13 @@ pub fn of_customer(
     rows.into_iter().map(row).collect()
 }
 
+/// When the token was made before which a customer has made `later` others, unix milliseconds.
+pub fn made_at(tx: &mut ReadTx<'_>, customer: CustomerId, later: i64) -> Result<Option<i64>, DbError> {
+    let of_customer = dsl::api_tokens.filter(dsl::customer_id.eq(i64::from(customer.get())));
+    let newest_first = of_customer.order((dsl::created_at_ms.desc(), dsl::token_id.desc()));
+    Ok(newest_first.offset(later).select(dsl::created_at_ms).first(tx.connection()).optional()?)
+}
+
 /// How many tokens of a customer are good now.
 pub fn count_good(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<i64, DbError> {
     let count = dsl::api_tokens

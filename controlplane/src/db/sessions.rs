@@ -89,6 +89,17 @@ pub fn open_of(
     rows.into_iter().map(row).collect()
 }
 
+/// The addresses from which a customer has begun the last `limit` sessions, ended ones included.
+pub fn addresses_of(tx: &mut ReadTx<'_>, customer: CustomerId, limit: i64) -> Result<Vec<String>, DbError> {
+    let addresses = dsl::sessions
+        .filter(dsl::customer_id.eq(i64::from(customer.get())))
+        .order((dsl::created_at_ms.desc(), dsl::session_id.desc()))
+        .limit(limit)
+        .select(dsl::source)
+        .load(tx.connection())?;
+    Ok(addresses)
+}
+
 /// Adds an open session.
 pub fn insert(tx: &mut WriteTx<'_>, row: &SessionRow) -> Result<(), DbError> {
     let columns = (

@@ -2,7 +2,7 @@
 //! repeated requests. Each step removes a bounded number of rows.
 
 use crate::db::many_rows::{self, Cell};
-use crate::db::schema::{idempotency_keys, refresh_tokens, sessions, sign_in_challenges};
+use crate::db::schema::{api_tokens, idempotency_keys, refresh_tokens, sessions, sign_in_challenges};
 use crate::db::{DbError, ReadTx, WriteTx};
 use diesel::prelude::*;
 
@@ -37,6 +37,36 @@ pub fn forget_refresh_tokens(tx: &mut WriteTx<'_>, sessions: &[String], limit: i
         .select(t::token_sha256)
         .load(tx.connection())?;
     let old = t::table.filter(t::token_sha256.eq_any(old));
+    Ok(diesel::delete(old).execute(tx.connection())? as u64)
+}
+
+/// Forgets refresh tokens that expired before a time (unix milliseconds), at most `limit`: those of sessions that go on.
+pub fn forget_expired_refresh_tokens(
+    tx: &mut WriteTx<'_>,
+    before_ms: i64,
+    limit: i64,
+) -> Result<u64, DbError> {
+    use refresh_tokens as t;
+    let old: Vec<String> = t::table
+        .filter(t::expires_at_ms.lt(before_ms))
+        .order(t::expires_at_ms)
+        .limit(limit)
+        .select(t::token_sha256)
+        .load(tx.connection())?;
+    let old = t::table.filter(t::token_sha256.eq_any(old));
+    Ok(diesel::delete(old).execute(tx.connection())? as u64)
+}
+
+/// Forgets API tokens that expired before a time (unix milliseconds), at most `limit`.
+pub fn forget_api_tokens(tx: &mut WriteTx<'_>, before_ms: i64, limit: i64) -> Result<u64, DbError> {
+    use api_tokens as t;
+    let old: Vec<String> = t::table
+        .filter(t::expires_at_ms.lt(before_ms))
+        .order(t::expires_at_ms)
+        .limit(limit)
+        .select(t::token_id)
+        .load(tx.connection())?;
+    let old = t::table.filter(t::token_id.eq_any(old));
     Ok(diesel::delete(old).execute(tx.connection())? as u64)
 }
 

@@ -35,6 +35,23 @@ pub(super) fn keyring(patient: &Patient<'_>) -> Vec<Finding> {
     }]
 }
 
+pub(super) fn secrets(patient: &Patient<'_>) -> Vec<Finding> {
+    const CHECK: &str = "secrets";
+    let file = &patient.config.accounts.secrets_file;
+    vec![match crate::secrets::Secrets::load(file) {
+        Ok(secrets) => {
+            let names: Vec<&str> = secrets.all().map(|(name, _)| name).collect();
+            let (current, _) = secrets.current();
+            let seen = format!("{}: keys {}, signs with {current}", file.display(), names.join(", "));
+            Finding::ok(CHECK, seen)
+        }
+        Err(error) => {
+            let todo = "see what was seen; `suiftly serve` makes the file at its first start, and a new one ends no session: people refresh";
+            Finding::problem(CHECK, crate::app::chain_of(&error), todo)
+        }
+    }]
+}
+
 pub(super) fn state(patient: &Patient<'_>) -> Vec<Finding> {
     const CHECK: &str = "state folder";
     let folder = &patient.config.state.folder;

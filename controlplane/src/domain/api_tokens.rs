@@ -14,6 +14,9 @@ use std::str::FromStr;
 
 /// How many tokens of a customer can be good at once.
 pub const TOKENS_MAX: i64 = 50;
+/// How many tokens a customer can make in an hour, revoked and expired ones included: each leaves a row in the activity log.
+pub const TOKENS_PER_HOUR_MAX: i64 = 100;
+const HOUR_MS: i64 = 3_600_000;
 /// The longest name, in characters.
 pub const NAME_LEN_MAX: usize = 64;
 /// The longest life: a year.
@@ -107,7 +110,16 @@ impl TokenName {
     }
 }
 
-/// Makes a token. Its text is shown once and not kept. None where the customer has [`TOKENS_MAX`] already.
+/// Why there is no further token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CreateRefusal {
+    /// The customer has [`TOKENS_MAX`] that are good.
+    TooMany,
+    /// [`TOKENS_PER_HOUR_MAX`] were made within an hour; one may go on after so many milliseconds.
+    TooFast(i64),
+}
+
+/// Makes a token. Its text is shown once and not kept.
 ///
 /// # Errors
 /// [`DomainError`]; the transaction must then be given up.
@@ -118,9 +130,15 @@ pub fn create(
     scopes: Scopes,
     expires_at_ms: i64,
     now_ms: i64,
-) -> Result<Option<(ApiToken, ApiTokenRow)>, DomainError> {
+) -> Result<Result<(ApiToken, ApiTokenRow), CreateRefusal>, DomainError> {
     if api_tokens::count_good(tx, customer, now_ms)? >= TOKENS_MAX {
-        return Ok(None);
+        return Ok(Err(CreateRefusal::TooMany));
+    }
+    // The one that is so many back must be an hour old.
+    if let Some(made_ms) = api_tokens::made_at(tx, customer, TOKENS_PER_HOUR_MAX - 1)?
+        && made_ms > now_ms.saturating_sub(HOUR_MS)
+    {
+        return Ok(Err(CreateRefusal::TooFast(made_ms.saturating_add(HOUR_MS).saturating_sub(now_ms))));
     }
     let token = ApiToken::random()?;
     let bytes = random::bytes_32()?;
@@ -139,7 +157,7 @@ pub fn create(
     api_tokens::insert(tx, &row, &token.sha256_hex())?;
     let detail = json!({ "token_id": row.token_id, "name": row.name, "scopes": row.scopes.to_string() });
     note(tx, customer, Action::TokenCreated, &detail, now_ms)?;
-    Ok(Some((token, row)))
+    Ok(Ok((token, row)))
 }
 
 /// Gives a token another name, and answers how it stands then.

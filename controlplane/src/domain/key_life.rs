@@ -35,6 +35,8 @@ pub fn expire(
     }
     database.write(|tx| {
         let row = issued(tx, fingerprint)?;
+        let lock = lock_customer(tx, row.customer)?.ok_or(DomainError::NoCustomer(row.customer))?;
+        must_not_be_closed(&lock, "keeps its keys as they are")?;
         set_expiry(tx, &row, at_s, now_ms)?;
         if row.expires_at_s != at_s {
             let detail = json!({

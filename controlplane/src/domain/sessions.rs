@@ -3,7 +3,7 @@
 use crate::db::refresh_tokens::{self, RefreshTokenRow};
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{Database, DbError, WriteTx};
-use crate::domain::activity::{Action, note};
+use crate::domain::activity::{Action, Actor, ActorKind, note};
 use crate::domain::token::{Bearer, Token};
 use crate::domain::{CustomerStatus, DomainError};
 use crate::random;
@@ -40,6 +40,26 @@ crate::domain::words::words! {
         RefreshTokenReused = "refresh_token_reused",
         /// The account was closed.
         AccountClosed = "account_closed",
+    }
+}
+
+/// Whence a refresh token comes: for the activity log, most of all when it was stolen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Whence {
+    /// The address.
+    pub address: String,
+    /// The request.
+    pub request_id: String,
+}
+
+impl Whence {
+    fn actor(&self, session: &SessionRow) -> Actor {
+        Actor {
+            kind: ActorKind::Wallet,
+            name: session.session_id.clone(),
+            source: Some(self.address.clone()),
+            request_id: Some(self.request_id.clone()),
+        }
     }
 }
 
@@ -104,6 +124,7 @@ pub enum RefreshRefusal {
 pub fn refresh(
     database: &mut Database,
     token: &RefreshToken,
+    whence: &Whence,
     now_ms: i64,
 ) -> Result<Result<Granted, RefreshRefusal>, DomainError> {
     let digest = token.sha256_hex();
@@ -116,6 +137,7 @@ pub fn refresh(
         let Some(session) = sessions::find(tx, &row.session_id)? else {
             return Ok(Err(RefreshRefusal::SessionEnded));
         };
+        tx.act_as(whence.actor(&session));
         if let Some(refusal) = refusal_of(tx, &row, &session, now_ms)? {
             return Ok(Err(refusal));
         }
@@ -159,7 +181,12 @@ fn refusal_of(
 ///
 /// # Errors
 /// [`DomainError`].
-pub fn log_out(database: &mut Database, token: &RefreshToken, now_ms: i64) -> Result<bool, DomainError> {
+pub fn log_out(
+    database: &mut Database,
+    token: &RefreshToken,
+    whence: &Whence,
+    now_ms: i64,
+) -> Result<bool, DomainError> {
     let digest = token.sha256_hex();
     if database.read(|tx| refresh_tokens::find(tx, &digest))?.is_none() {
         return Ok(false);
@@ -167,6 +194,7 @@ pub fn log_out(database: &mut Database, token: &RefreshToken, now_ms: i64) -> Re
     database.write(|tx| {
         let Some(row) = refresh_tokens::find(tx, &digest)? else { return Ok(false) };
         let Some(session) = sessions::find(tx, &row.session_id)? else { return Ok(false) };
+        tx.act_as(whence.actor(&session));
         Ok(end(tx, &session, EndReason::Logout, now_ms)?)
     })
 }

@@ -7,8 +7,9 @@
 pub mod message;
 pub mod signature;
 
+use crate::db::sessions as table;
 use crate::db::sign_in_challenges::{self, ChallengeRow, Outcome};
-use crate::db::{Database, ReadTx, WriteTx, customers};
+use crate::db::{Database, DbError, ReadTx, WriteTx, customers};
 use crate::domain::activity::{Action, Actor, ActorKind, note};
 use crate::domain::customers::create_in;
 use crate::domain::sessions::{self, Granted};
@@ -16,10 +17,13 @@ use crate::domain::{CustomerStatus, DomainError, WalletAddress};
 use message::{Challenge, domain_in, nonce_in, sha256_hex, wallet_in};
 use serde_json::json;
 use signature::SignatureFault;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// How many challenges of a wallet are open at once.
 pub const OPEN_MAX: usize = 10;
+/// How many sources that have signed in are remembered.
+const KNOWN_MAX: i64 = 100;
 /// Over which time failures are counted.
 const FAILURES_WINDOW_MS: i64 = 60_000;
 
@@ -47,28 +51,63 @@ pub fn challenge(
     };
     database.write(|tx| {
         let open = sign_in_challenges::open_of(tx, wallet, now_ms)?;
-        if let Some(nonce_sha256) = to_displace(&open, source) {
-            sign_in_challenges::end(tx, nonce_sha256, Outcome::Displaced, None, now_ms)?;
+        if open.len() >= OPEN_MAX {
+            let known = sources_that_signed_in(tx, wallet)?;
+            if let Some(nonce_sha256) = to_displace(&open, source, &known) {
+                sign_in_challenges::end(tx, nonce_sha256, Outcome::Displaced, None, now_ms)?;
+            }
         }
         sign_in_challenges::insert(tx, &row)
     })?;
     Ok((text, row.expires_at_ms))
 }
 
-/// Which of the open challenges (digest and source, oldest first) gives way to another one of `source`: the oldest of the source
-/// that has most of them, counting the new one. So one that asks again and again displaces only its own.
-fn to_displace<'a>(open: &'a [(String, String)], source: &str) -> Option<&'a str> {
+/// From where this wallet has signed in lately, as limits see it.
+fn sources_that_signed_in(tx: &mut ReadTx<'_>, wallet: &WalletAddress) -> Result<BTreeSet<String>, DbError> {
+    let Some(customer) = customers::find_by_wallet(tx, wallet)? else { return Ok(BTreeSet::new()) };
+    let addresses = table::addresses_of(tx, customer.customer, KNOWN_MAX)?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).map(source_of).collect())
+}
+
+/// What limits count by: an IPv4 address, or the /64 of an IPv6 address.
+pub fn source_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << (128 - V6_NETWORK_LEN));
+            format!("{}/{V6_NETWORK_LEN}", Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+/// The bits of an IPv6 address that name a customer of a network; the rest each chooses itself.
+const V6_NETWORK_LEN: u32 = 64;
+
+/// Which of the open challenges (digest and source, oldest first) gives way to another one of `source`: the oldest of the
+/// neighbourhood that has most of them, counting the new one. So one that asks again and again displaces only its own. Those of
+/// sources that have signed in to this wallet lately give way last.
+fn to_displace<'a>(open: &'a [(String, String)], source: &str, known: &BTreeSet<String>) -> Option<&'a str> {
     if open.len() < OPEN_MAX {
         return None;
     }
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::from([(source, 1)]);
-    for (_, source) in open {
-        *counts.entry(source).or_default() += 1;
+    let strangers: Vec<&(String, String)> =
+        open.iter().filter(|(_, source)| !known.contains(source)).collect();
+    let candidates = if strangers.is_empty() { open.iter().collect() } else { strangers };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::from([(neighbourhood(source), 1)]);
+    for (_, source) in &candidates {
+        *counts.entry(neighbourhood(source)).or_default() += 1;
     }
-    let most = counts.values().max().copied().unwrap_or(0);
-    let is_busiest = |source: &str| counts.get(source).is_some_and(|count| *count == most);
-    let oldest = open.iter().find(|(_, source)| is_busiest(source)).or_else(|| open.first());
+    let count = |source: &str| counts.get(&neighbourhood(source)).copied().unwrap_or(0);
+    let most = candidates.iter().map(|(_, source)| count(source)).max().unwrap_or(0);
+    let oldest = candidates.into_iter().find(|(_, source)| count(source) == most);
     oldest.map(|(nonce_sha256, _)| nonce_sha256.as_str())
+}
+
+/// What one person easily has many addresses of: an IPv4 /24, an IPv6 /48.
+fn neighbourhood(source: &str) -> String {
+    let parts =
+        if source.contains(':') { source.splitn(4, ':').take(3) } else { source.splitn(4, '.').take(3) };
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// What comes back from a wallet, and from where.
@@ -243,12 +282,35 @@ mod tests {
 
     #[test]
     fn who_asks_most_displaces_its_own_oldest_and_nobody_elses() {
-        assert_eq!(to_displace(&open(&["a"; 9]), "a"), None);
-        let mut sources = vec!["owner"];
-        sources.extend(["stranger"; 9]);
-        assert_eq!(to_displace(&open(&sources), "stranger"), Some("1"));
-        assert_eq!(to_displace(&open(&sources), "owner"), Some("1"));
-        assert_eq!(to_displace(&open(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]), "k"), Some("0"));
-        assert_eq!(to_displace(&open(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]), "c"), Some("2"));
+        let nobody = BTreeSet::new();
+        assert_eq!(to_displace(&open(&["192.0.2.1"; 9]), "192.0.2.1", &nobody), None);
+        let mut sources = vec!["192.0.2.1"];
+        sources.extend(["198.51.100.7"; 9]);
+        assert_eq!(to_displace(&open(&sources), "198.51.100.7", &nobody), Some("1"));
+        assert_eq!(to_displace(&open(&sources), "192.0.2.1", &nobody), Some("1"));
+    }
+
+    #[test]
+    fn many_addresses_of_one_network_are_one_neighbour() {
+        let nobody = BTreeSet::new();
+        let networks: Vec<String> = (0..9).map(|number| format!("2001:db8:7:{number:x}::/64")).collect();
+        let mut sources = vec!["203.0.113.5"];
+        sources.extend(networks.iter().map(String::as_str));
+        assert_eq!(to_displace(&open(&sources), "2001:db8:7:ff::/64", &nobody), Some("1"));
+        let hosts: Vec<String> = (0..9).map(|number| format!("198.51.100.{number}")).collect();
+        let mut sources = vec!["203.0.113.5"];
+        sources.extend(hosts.iter().map(String::as_str));
+        assert_eq!(to_displace(&open(&sources), "198.51.100.77", &nobody), Some("1"));
+    }
+
+    #[test]
+    fn who_has_signed_in_before_gives_way_last() {
+        let far: Vec<String> = (1..10).map(|number| format!("{number}.0.0.1")).collect();
+        let mut sources = vec!["203.0.113.5"];
+        sources.extend(far.iter().map(String::as_str));
+        let known = BTreeSet::from(["203.0.113.5".to_owned()]);
+        assert_eq!(to_displace(&open(&sources), "10.0.0.1", &BTreeSet::new()), Some("0"));
+        assert_eq!(to_displace(&open(&sources), "10.0.0.1", &known), Some("1"));
+        assert_eq!(to_displace(&open(&["203.0.113.5"; 10]), "10.0.0.1", &known), Some("0"));
     }
 }

@@ -155,7 +155,7 @@ pub fn end_session(
         let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
         let ended = account_end::end_session(tx, &lock, session, reason, now_ms)?;
         if ended {
-            let detail = json!({"reason": reason.word(), "session": session});
+            let detail = json!({"reason": reason.word(), "session_id": session});
             note(tx, customer, Action::SessionEnded, &detail, now_ms)?;
         }
         Ok(Some((customer, u64::from(ended))))

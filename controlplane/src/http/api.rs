@@ -1,6 +1,7 @@
 //! What the customers' API stands on, and the two ways in which a call reaches the database: to read, and to change.
 
 use crate::access_tokens::AccessTokens;
+use crate::app::chain_of;
 use crate::clock::Clock;
 use crate::config::AccountsConfig;
 use crate::db::{Database, Pool, ReadTx, WriteTx};
@@ -48,15 +49,17 @@ impl Api {
         needs: Needs,
         read: impl FnOnce(&mut ReadTx<'_>, &Account) -> Result<T, ProblemDetails> + Send + 'static,
     ) -> Result<T, ProblemDetails> {
+        let turn = self.limits.turn(&call.source.to_string()).await?;
         self.blocking(move |api, database| {
+            let _turn = turn;
             let now_ms = api.clock.now_ms();
             let (value, bearer) = database.read(|tx| {
-                let account = call.authenticate(tx, needs, now_ms)?;
+                let account = api.authenticate(tx, &call, needs, now_ms)?;
                 api.count(&call, &account)?;
                 let value = read(tx, &account)?;
                 Ok::<_, ProblemDetails>((value, account.bearer))
             })?;
-            note_use(database, &bearer, now_ms)?;
+            note_use(database, &bearer, now_ms);
             Ok(value)
         })
         .await
@@ -91,10 +94,12 @@ impl Api {
         needs: Needs,
         write: impl FnOnce(&mut WriteTx<'_>, &Account) -> Result<T, ProblemDetails> + Send + 'static,
     ) -> Result<T, ProblemDetails> {
+        let turn = self.limits.turn(&call.source.to_string()).await?;
         self.blocking(move |api, database| {
+            let _turn = turn;
             let now_ms = api.clock.now_ms();
             // Before the writers' lock is taken: who may not must not make others wait.
-            let account = database.read(|tx| call.authenticate(tx, needs, now_ms))?;
+            let account = database.read(|tx| api.authenticate(tx, &call, needs, now_ms))?;
             api.count(&call, &account)?;
             let (value, bearer) = database.write(|tx| {
                 let account = call.authenticate(tx, needs, now_ms)?;
@@ -102,8 +107,24 @@ impl Api {
                 let value = write(tx, &account)?;
                 Ok::<_, ProblemDetails>((value, account.bearer))
             })?;
-            note_use(database, &bearer, now_ms)?;
+            note_use(database, &bearer, now_ms);
             Ok(value)
+        })
+        .await
+    }
+
+    /// Runs `work` for somebody who has not shown who it is: not many at once.
+    ///
+    /// # Errors
+    /// [`Problem::Busy`], no connection, or what `work` answers.
+    pub async fn blocking_for_stranger<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self, &mut Database) -> Result<T, ProblemDetails> + Send + 'static,
+    ) -> Result<T, ProblemDetails> {
+        let turn = self.limits.stranger().await?;
+        self.blocking(move |api, database| {
+            let _turn = turn;
+            work(api, database)
         })
         .await
     }
@@ -116,9 +137,25 @@ impl Api {
         self: Arc<Self>,
         work: impl FnOnce(&Self, &mut Database) -> Result<T, ProblemDetails> + Send + 'static,
     ) -> Result<T, ProblemDetails> {
-        let done = web::block(move || work(&self, &mut *self.pool.get()?)).await;
+        // What is logged there belongs to the request, too.
+        let span = tracing::Span::current();
+        let done = web::block(move || span.in_scope(|| work(&self, &mut *self.pool.get()?))).await;
         // A thread that has panicked, or a server that ends.
         done.unwrap_or_else(|_| Err(Problem::Internal.into()))
+    }
+
+    fn authenticate(
+        &self,
+        tx: &mut ReadTx<'_>,
+        call: &Call,
+        needs: Needs,
+        now_ms: i64,
+    ) -> Result<Account, ProblemDetails> {
+        let account = call.authenticate(tx, needs, now_ms);
+        if let Err(ProblemDetails { problem: Problem::Unauthorized | Problem::SessionEnded, .. }) = &account {
+            self.limits.bad_token(&call.source.to_string())?;
+        }
+        account
     }
 
     fn count(&self, call: &Call, account: &Account) -> Result<(), ProblemDetails> {
@@ -130,9 +167,14 @@ impl Api {
     }
 }
 
-fn note_use(database: &mut Database, bearer: &Bearer, now_ms: i64) -> Result<(), ProblemDetails> {
-    match bearer {
-        Bearer::Session(_) => Ok(()),
-        Bearer::Token(token) => Ok(api_tokens::note_use(database, token, now_ms)?),
+/// What was asked for is done by now: that it cannot be noted is logged, and no reason to say that it failed.
+fn note_use(database: &mut Database, bearer: &Bearer, now_ms: i64) {
+    let Bearer::Token(token) = bearer else { return };
+    if let Err(error) = api_tokens::note_use(database, token, now_ms) {
+        tracing::warn!(
+            error = chain_of(&error),
+            token.id = token.token_id,
+            "when a token was used last could not be noted"
+        );
     }
 }

@@ -13,7 +13,6 @@ use crate::domain::activity::{Actor, ActorKind};
 use crate::domain::api_tokens::{ApiToken, Scope};
 use crate::http::State;
 use crate::http::bearer::token_of;
-use crate::http::limits::SignInPath;
 use crate::http::observe::{RequestId, Seen};
 use crate::http::source::Source;
 use crate::problem::{Problem, ProblemDetails};
@@ -168,8 +167,7 @@ fn call_of(request: &HttpRequest) -> Result<Call, ProblemDetails> {
         },
     };
     if matches!(credential, Err(Problem::Unauthorized)) {
-        // Judged first, limited after: who has a good token is never refused for a neighbour's.
-        api.limits.sign_in(SignInPath::BadToken, &source.to_string())?;
+        api.limits.bad_token(&source.to_string())?;
     }
     let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
     let seen = request.extensions().get::<Seen>().cloned().unwrap_or_default();

@@ -45,7 +45,8 @@ impl WaitQuery {
 /// Whether every edge has a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Confirmation {
-    sequence: u64,
+    /// The change that they must have.
+    pub sequence: u64,
     /// Every edge has it.
     pub applied: bool,
 }

@@ -10,11 +10,14 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many keys a limiter remembers; all beyond it share one.
 const KEYS_MAX: usize = 100_000;
@@ -42,7 +45,20 @@ pub enum SignInPath {
 pub struct Limits {
     sign_in: Limiter<(SignInPath, String)>,
     callers: Limiter<String>,
+    /// How much of the database strangers may use at once: sign-in, and tokens from sources that keep failing. The rest is for
+    /// who has shown a good token.
+    strangers: Arc<Semaphore>,
+    /// Sources whose tokens failed more often than the limit allows, until when ([`Clock::steady`]).
+    failing: Mutex<HashMap<String, Duration>>,
+    clock: Clock,
 }
+
+/// See [`Limits::strangers`].
+const STRANGERS_MAX: usize = 2;
+/// How long a source counts as failing after a failure beyond the limit.
+const FAILING: Duration = Duration::from_secs(10);
+/// How long a stranger waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(5);
 
 impl Limits {
     /// With the configured numbers.
@@ -50,7 +66,50 @@ impl Limits {
         Self {
             sign_in: Limiter::new(config.sign_in_per_minute, clock.clone()),
             callers: Limiter::new(config.requests_per_minute, clock.clone()),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            failing: Mutex::default(),
+            clock: clock.clone(),
         }
+    }
+
+    /// Counts a token that was not good. Judged first, limited after: who has a good one is never refused for a neighbour's.
+    ///
+    /// # Errors
+    /// [`Problem::TooManyRequests`], which takes the place of what the token would have been answered.
+    pub fn bad_token(&self, source: &str) -> Result<(), ProblemDetails> {
+        let counted = self.sign_in(SignInPath::BadToken, source);
+        if counted.is_err() {
+            let now = self.clock.steady();
+            let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            if failing.len() >= KEYS_MAX {
+                failing.retain(|_, until| *until > now);
+            }
+            if failing.len() < KEYS_MAX {
+                failing.insert(source.to_owned(), now + FAILING);
+            }
+        }
+        counted.map(drop)
+    }
+
+    /// A turn at the database for a token from this source: at once, unless its tokens keep failing; then it waits with strangers.
+    ///
+    /// # Errors
+    /// As [`Self::stranger`].
+    pub async fn turn(&self, source: &str) -> Result<Option<OwnedSemaphorePermit>, ProblemDetails> {
+        let until = self.failing.lock().unwrap_or_else(PoisonError::into_inner).get(source).copied();
+        match until {
+            Some(until) if until > self.clock.steady() => self.stranger().await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A turn at the database for somebody who has not shown who it is.
+    ///
+    /// # Errors
+    /// [`Problem::Busy`] after five seconds.
+    pub async fn stranger(&self) -> Result<OwnedSemaphorePermit, ProblemDetails> {
+        let turn = tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.strangers).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| Problem::Busy.into())
     }
 
     /// Counts a request to a path of sign-in.
@@ -146,7 +205,7 @@ impl<K: Clone + Eq + Hash> fmt::Debug for Limiter<K> {
 #[derive(Clone, Debug)]
 struct LimitClock(Clock);
 
-/// Unix time in nanoseconds.
+/// A moment of [`Clock::steady`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Moment(Nanos);
 
@@ -172,8 +231,7 @@ impl governor::clock::Clock for LimitClock {
     type Instant = Moment;
 
     fn now(&self) -> Moment {
-        let since_1970 = Duration::from_millis(u64::try_from(self.0.now_ms()).unwrap_or(0));
-        Moment(since_1970.into())
+        Moment(self.0.steady().into())
     }
 }
 

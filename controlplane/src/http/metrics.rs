@@ -9,20 +9,19 @@ use crate::http::State;
 use crate::http::api_counts::ApiCounts;
 use crate::http::bearer::token_of;
 use crate::http::metering_metrics;
+use crate::http::source::Source;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::core::Collector;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
-use std::net::IpAddr;
 
 const MS_PER_S: i64 = 1_000;
 
 /// `GET /metrics`.
 pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    // The peer of the connection, never a header: anybody can write a header.
-    if !request.peer_addr().is_some_and(|peer| is_this_machine(peer.ip()))
-        && !is_operator(&request, &state).await
-    {
+    // A header only from a configured proxy: anybody can write one.
+    let trusted = state.api.as_ref().map_or(&[][..], |api| &api.settings.trusted_proxies);
+    if !Source::of(&request, trusted).is_this_machine() && !is_operator(&request, &state).await {
         return Problem::LoopbackOnly.response();
     }
     match render(&state.board, &state.requests, state.api_counts.as_ref(), state.clock.now_ms()) {
@@ -32,10 +31,6 @@ pub async fn metrics(request: HttpRequest, state: web::Data<State>) -> HttpRespo
             Problem::Internal.response()
         }
     }
-}
-
-fn is_this_machine(peer: IpAddr) -> bool {
-    peer.to_canonical().is_loopback()
 }
 
 async fn is_operator(request: &HttpRequest, state: &State) -> bool {
@@ -228,19 +223,6 @@ mod tests {
             "suiftly_build_info",
         ] {
             assert!(names.iter().any(|found| found.starts_with(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn only_loopback_is_this_machine() {
-        for (address, expected) in [
-            ("127.0.0.1", true),
-            ("127.9.9.9", true),
-            ("::1", true),
-            ("::ffff:127.0.0.1", true),
-            ("10.0.0.1", false),
-        ] {
-            assert_eq!(is_this_machine(address.parse().unwrap()), expected, "{address}");
         }
     }
 }

@@ -12,6 +12,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use std::sync::{Arc, OnceLock};
+use tracing::Instrument;
 
 /// The field with the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,7 +56,8 @@ pub async fn observe(
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let span = tracing::info_span!("request", request.id = &*id);
+    let mut response = next.call(request).instrument(span).await?.map_into_boxed_body();
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let details = response.response_mut().extensions_mut().remove::<ProblemDetails>();
     if let Some(details) = &details {

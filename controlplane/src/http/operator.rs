@@ -9,16 +9,14 @@ use crate::domain::revocations::{RevocableFingerprint, revoke};
 use crate::domain::{DomainError, RevocationSource};
 use crate::http::State;
 use crate::http::bearer::token_of;
-use crate::http::confirmation::WaitQuery;
+use crate::http::confirmation::{Confirmation, WaitQuery};
+use crate::http::observe::RequestId;
+use crate::http::source::Source;
 use crate::problem::Problem;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use apikey::Fingerprint;
 use serde::Serialize;
-use std::net::IpAddr;
 use std::time::Duration;
-
-/// The field of every answer that has changed what edges enforce: the change that they must have.
-const SEQUENCE: &str = "X-Suiftly-Sequence";
 
 fn limit_of(query: &str) -> Option<Duration> {
     web::Query::<WaitQuery>::from_query(query).ok().map(|query| query.limit())
@@ -51,13 +49,13 @@ pub async fn revoke_key(
     };
     let Some(fingerprint) = fingerprint_of(&path) else { return Problem::BadFingerprint.response() };
     let Some(limit) = limit_of(request.query_string()) else { return Problem::BadQuery.response() };
-    let peer = request.peer_addr().map(|address| address.ip());
-    let done = web::block(move || revoke_and_wait(&state, &token, peer, fingerprint, limit)).await;
+    let trusted = state.api.as_ref().map_or(&[][..], |api| &api.settings.trusted_proxies);
+    let source = Source::of(&request, trusted);
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
+    let actor = move |operator: &str| Actor { request_id, ..Actor::operator(operator, Some(source.ip())) };
+    let done = web::block(move || revoke_and_wait(&state, &token, actor, fingerprint, limit)).await;
     match done {
-        Ok(Ok(answer)) => {
-            let mut reply = if answer.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
-            reply.insert_header((SEQUENCE, answer.sequence.to_string())).json(answer)
-        }
+        Ok(Ok(answer)) => Confirmation { sequence: answer.sequence, applied: answer.applied }.answer(&answer),
         Ok(Err(problem)) => problem.response(),
         Err(_) => Problem::Internal.response(),
     }
@@ -66,7 +64,7 @@ pub async fn revoke_key(
 fn revoke_and_wait(
     state: &State,
     token: &OperatorToken,
-    peer: Option<IpAddr>,
+    actor: impl FnOnce(&str) -> Actor,
     fingerprint: RevocableFingerprint,
     limit: Duration,
 ) -> Result<RevokedAnswer, Problem> {
@@ -80,7 +78,7 @@ fn revoke_and_wait(
     let operator = operator_tokens::authenticate(&mut database, token, now_ms)
         .map_err(|error| failed(error.into()))?
         .ok_or(Problem::Unauthorized)?;
-    database.act_as(Actor::operator(&operator, peer));
+    database.act_as(actor(&operator));
     let done = revoke(&mut database, &[fingerprint], RevocationSource::Operator, now_ms).map_err(failed)?;
     tracing::info!(operator, fingerprint = %fingerprint.get(), sequence = done.position.sequence, "a key was revoked");
     let Position { stream, sequence } = done.position;

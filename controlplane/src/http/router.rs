@@ -5,7 +5,8 @@ use crate::http::{docs, edge_api, edge_requests, edge_usage, health, metrics, op
 use crate::problem::{Problem, ProblemDetails};
 use actix_cors::Cors;
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::web::{delete, patch, post};
+use actix_web::{HttpResponse, Route, guard, web};
 
 /// How long a browser remembers what a preflight said, in seconds.
 const PREFLIGHT_LIFE_S: usize = 3_600;
@@ -24,7 +25,7 @@ macro_rules! paths {
                     async move { ProblemDetails { allow, ..Problem::MethodNotAllowed.into() }.response(None) }
                 };
                 config.service(
-                    web::resource($path)$(.route(web::$method().to($handler)))+.default_service(web::to(refuse)),
+                    web::resource($path)$(.route($method().to($handler)))+.default_service(web::to(refuse)),
                 );
             })+
         }
@@ -45,14 +46,14 @@ paths! { CUSTOMER_PATHS, customer_paths,
 }
 
 paths! { OTHER_PATHS, other_paths,
-    "/healthz" { get => health::healthz, head => health::healthz }
-    "/readyz" { get => health::readyz, head => health::readyz }
-    "/metrics" { get => metrics::metrics, head => metrics::metrics }
+    "/healthz" { get => health::healthz }
+    "/readyz" { get => health::readyz }
+    "/metrics" { get => metrics::metrics }
     "/api/v1/openapi.json" { get => openapi::document }
     "/api/docs" { get => docs::redirect }
     "/api/docs/{file:.*}" { get => docs::file }
     "/api/v1/operator/keys/{fingerprint}/revoke" { post => operator::revoke_key }
-    "/api/v1/edge/changes" { get => edge_api::changes, head => edge_api::changes }
+    "/api/v1/edge/changes" { get => edge_api::changes }
     "/api/v1/edge/report" { post => edge_api::report }
     "/api/v1/edge/offered" { post => edge_api::offered }
     "/api/v1/edge/usage" { post => edge_usage::usage }
@@ -81,7 +82,16 @@ pub fn cors(origins: &[String]) -> Cors {
 }
 
 fn allow(methods: &[&str]) -> String {
-    methods.iter().map(|method| method.to_ascii_uppercase()).collect::<Vec<_>>().join(", ")
+    let names = methods.iter().map(|method| match *method {
+        "get" => "GET, HEAD".to_owned(),
+        other => other.to_ascii_uppercase(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// What is read with GET answers HEAD, too (RFC 9110, section 9.1); the server leaves the body out.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn not_found() -> HttpResponse {

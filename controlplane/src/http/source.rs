@@ -1,12 +1,10 @@
 //! Where a request comes from. A header is believed only from configured proxies: anybody can write a header.
 
+use crate::domain::sign_in::source_of;
 use actix_web::HttpRequest;
 use edgeformat::Prefix;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-
-/// The bits of an IPv6 address that name a customer of a network; the rest each chooses itself.
-const V6_NETWORK_LEN: u32 = 64;
 
 /// The address that a request comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +33,16 @@ impl Source {
         Self(nearest)
     }
 
+    /// Whether the request comes from this very machine, with no proxy between that we know of.
+    pub fn is_this_machine(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    /// The IP address.
+    pub const fn ip(self) -> IpAddr {
+        self.0
+    }
+
     /// The address: what the activity log shows.
     pub fn address(self) -> String {
         self.0.to_string()
@@ -44,13 +52,7 @@ impl Source {
 /// What limits count by: an IPv4 address, or the /64 of an IPv6 address.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => address.fmt(f),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() & (u128::MAX << (128 - V6_NETWORK_LEN));
-                write!(f, "{}/{V6_NETWORK_LEN}", Ipv6Addr::from_bits(network))
-            }
-        }
+        f.write_str(&source_of(self.0))
     }
 }
 
@@ -80,6 +82,22 @@ mod tests {
         assert_eq!(source("192.0.2.1", &["203.0.113.5", "198.51.100.7"], &["192.0.2.0/24"]), "198.51.100.7");
         assert_eq!(source("192.0.2.1", &["198.51.100.7, junk"], &["192.0.2.0/24"]), "192.0.2.1");
         assert_eq!(source("192.0.2.1", &[], &["192.0.2.0/24"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn only_loopback_is_this_machine_and_not_through_a_proxy() {
+        let source = |peer: &str, forwarded: Option<&str>| {
+            let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
+            if let Some(value) = forwarded {
+                request = request.append_header(("X-Forwarded-For", value));
+            }
+            Source::of(&request.to_http_request(), &["127.0.0.1".parse().unwrap()]).is_this_machine()
+        };
+        for peer in ["127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]"] {
+            assert!(source(peer, None), "{peer}");
+        }
+        assert!(!source("10.0.0.1", None) && !source("10.0.0.1", Some("127.0.0.1")));
+        assert!(!source("127.0.0.1", Some("203.0.113.5")));
     }
 
     #[test]

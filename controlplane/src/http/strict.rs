@@ -10,9 +10,12 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 /// The longest body, in bytes: 64 KiB.
 pub const BODY_LEN_MAX: usize = 64 * 1_024;
+/// How long a body may take.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// The longest text of what is wrong with a field.
 const DETAIL_LEN_MAX: usize = 300;
 
@@ -99,7 +102,13 @@ fn is_json(request: &HttpRequest) -> bool {
     media_type.trim().eq_ignore_ascii_case("application/json")
 }
 
-async fn body_of(mut payload: Payload) -> Result<Vec<u8>, ProblemDetails> {
+/// The body, if it comes in time: who sends nothing more must not hold a connection for ever.
+async fn body_of(payload: Payload) -> Result<Vec<u8>, ProblemDetails> {
+    let read = tokio::time::timeout(BODY_LIMIT, whole_body(payload)).await;
+    read.unwrap_or_else(|_| Err(Problem::BodyBroken.into()))
+}
+
+async fn whole_body(mut payload: Payload) -> Result<Vec<u8>, ProblemDetails> {
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::BodyBroken)?;

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const SESSIONS_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The jobs.
-pub(super) fn forget_old_sign_ins() -> [Job; 3] {
+pub(super) fn forget_old_sign_ins() -> [Job; 5] {
     [
         Job {
             name: "forget old sign-in challenges",
@@ -36,6 +36,21 @@ pub(super) fn forget_old_sign_ins() -> [Job; 3] {
             name: "forget old sessions",
             every: SESSIONS_EVERY,
             run: Box::new(|database, now_ms| forget_sessions(database, now_ms - SESSIONS_KEEP_MS)),
+        },
+        Job {
+            name: "forget expired refresh tokens",
+            every: SESSIONS_EVERY,
+            run: part(|tx, now_ms| {
+                let before_ms = now_ms - SESSIONS_KEEP_MS;
+                sign_in_history::forget_expired_refresh_tokens(tx, before_ms, ROWS_A_TRANSACTION)
+            }),
+        },
+        Job {
+            name: "forget expired API tokens",
+            every: SESSIONS_EVERY,
+            run: part(|tx, now_ms| {
+                sign_in_history::forget_api_tokens(tx, now_ms - SESSIONS_KEEP_MS, ROWS_A_TRANSACTION)
+            }),
         },
         Job {
             name: "forget answers to repeated requests",

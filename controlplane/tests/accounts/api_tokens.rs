@@ -1,6 +1,6 @@
 //! API tokens: what customers' scripts call with.
 
-use crate::databases::{Backend, on_both_databases};
+use crate::harness::{Backend, on_both_databases};
 use crate::server::{Answer, Server};
 use crate::sign_in::at_once;
 use crate::wallet::{Session, Wallet};
@@ -17,6 +17,7 @@ on_both_databases! {
     a_token_that_is_wanted_twice_under_one_key_is_made_once,
     of_200_requests_under_one_key_one_makes_a_token,
     there_is_a_most_of_tokens,
+    nobody_makes_tokens_without_end,
     what_is_wrong_with_a_request_is_named,
 }
 
@@ -226,6 +227,22 @@ fn there_is_a_most_of_tokens(backend: Backend) {
     let body = json!({ "name": "one more", "scopes": ["keys:read"] });
     create(&server, &session, &body).is_problem(409, "too_many_tokens");
     assert_eq!(server.to("DELETE", &path(&made[0])).bearer(&session.access).send().status, 204);
+    create(&server, &session, &body).with(201);
+}
+
+fn nobody_makes_tokens_without_end(backend: Backend) {
+    let server = Server::on(backend);
+    let session = Wallet::new(1).sign_in(&server);
+    let body = json!({ "name": "x", "scopes": ["keys:read"] });
+    for _ in 0..100 {
+        let made = create(&server, &session, &body).with(201);
+        assert_eq!(server.to("DELETE", &path(&made)).bearer(&session.access).send().status, 204);
+    }
+    let answer = create(&server, &session, &body);
+    answer.is_problem(429, "too_many_requests");
+    assert_eq!(answer.header("retry-after"), "3600");
+    server.advance_s(3_600);
+    let session = Wallet::new(1).sign_in(&server);
     create(&server, &session, &body).with(201);
 }
 

@@ -1,6 +1,6 @@
 //! What holds for every path.
 
-use crate::databases::{Backend, on_both_databases};
+use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::wallet::Wallet;
 use serde_json::json;
@@ -17,7 +17,9 @@ fn a_path_or_method_that_there_is_not_is_said_so() {
     server.to("GET", "/api/v1/nothing").send().is_problem(404, "not_found");
     let answer = server.to("PUT", "/api/v1/tokens").send();
     answer.is_problem(405, "method_not_allowed");
-    assert_eq!(answer.header("allow"), "GET, POST");
+    assert_eq!(answer.header("allow"), "GET, HEAD, POST");
+    let head = server.to("HEAD", "/api/v1/openapi.json").send();
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
     let answer = server.to("GET", "/api/v1/auth/verify").send();
     answer.is_problem(405, "method_not_allowed");
     assert_eq!(answer.header("allow"), "POST");

@@ -1,6 +1,6 @@
 //! The API against its own description, by schemathesis (PyPI): what it takes, what it answers, and what it must refuse.
 
-use crate::databases::{Backend, on_both_databases};
+use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::wallet::Wallet;
 use std::path::PathBuf;
@@ -34,6 +34,7 @@ fn the_api_is_what_its_description_says(backend: Backend) {
 }
 
 fn try_all(program: &PathBuf, server: &Server, access: &str, seed: &str, which: &[String]) {
+    let folder = tempfile::tempdir().unwrap();
     let is_full = std::env::var("SUIFTLY_TEST_FULL").is_ok_and(|value| value == "1");
     let output = Command::new(program)
         .arg(format!("--config-file={}", workspace().join("tests/api/schemathesis.toml").display()))
@@ -48,7 +49,8 @@ fn try_all(program: &PathBuf, server: &Server, access: &str, seed: &str, which: 
             "--no-color",
         ])
         .args(which)
-        .current_dir(std::env::temp_dir())
+        // It keeps what it found, tokens included, where it runs.
+        .current_dir(folder.path())
         .output()
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

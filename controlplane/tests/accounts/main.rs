@@ -1,13 +1,14 @@
 //! Accounts: sign-in, sessions, API tokens, and the conventions of the API, on both databases.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[path = "../harness/databases.rs"]
-mod databases;
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod api_tokens;
 mod conventions;
 mod description;
 mod official_wallet;
+mod process;
 mod server;
 mod sessions;
 mod sign_in;

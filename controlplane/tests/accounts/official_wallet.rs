@@ -1,6 +1,6 @@
 //! Signatures of the official npm library `@mysten/sui`.
 
-use crate::databases::Backend;
+use crate::harness::Backend;
 use crate::server::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};

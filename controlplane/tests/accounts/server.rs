@@ -1,6 +1,6 @@
 //! The real HTTP server in the test's own process, so that the test owns its clock, and a client of it.
 
-use crate::databases::{Backend, TestDatabase};
+use crate::harness::{Backend, TestDatabase};
 use controlplane::access_tokens::AccessTokens;
 use controlplane::clock::Clock;
 use controlplane::config::{AccountsConfig, Config, Variables};

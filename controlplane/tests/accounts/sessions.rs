@@ -1,6 +1,6 @@
 //! Sessions: access tokens, refresh tokens, and what ends them.
 
-use crate::databases::{Backend, on_both_databases};
+use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::sign_in::at_once;
 use crate::wallet::{Session, Wallet};
@@ -15,6 +15,7 @@ on_both_databases! {
     what_is_no_refresh_token_is_named,
     of_200_exchanges_of_one_token_one_succeeds_and_the_session_ends,
     logout_ends_the_session_at_once,
+    the_cookie_is_taken_only_from_our_own_and_listed_pages,
     sessions_are_listed_and_ended_one_by_one_and_all_together,
     a_suspended_customer_reads_and_takes_access_away_but_changes_nothing_else,
     a_closed_customer_is_refused_everywhere,
@@ -83,7 +84,8 @@ fn a_refresh_token_that_comes_twice_ends_its_session_and_no_other(backend: Backe
     let wallet = Wallet::new(1);
     let (stolen, other) = (wallet.sign_in(&server), wallet.sign_in(&server));
     let thief = Session::of(&refresh(&server, &stolen.refresh).with(200));
-    refresh(&server, &stolen.refresh).is_problem(401, "refresh_token_reused");
+    let reused = refresh(&server, &stolen.refresh);
+    reused.is_problem(401, "refresh_token_reused");
     for access in [&stolen.access, &thief.access] {
         account(&server, access).is_problem(401, "session_ended");
     }
@@ -91,6 +93,9 @@ fn a_refresh_token_that_comes_twice_ends_its_session_and_no_other(backend: Backe
     account(&server, &other.access).with(200);
     let log = server.to("GET", "/api/v1/activity").bearer(&other.access).send().with(200);
     let entry = &log["items"][0];
+    // Whence the copy came stands there, too.
+    assert_eq!((&entry["actor_kind"], &entry["source"]), (&json!("wallet"), &json!("127.0.0.1")), "{entry}");
+    assert_eq!(entry["request_id"], reused.header("x-request-id"));
     assert_eq!(
         (&entry["action"], &entry["detail"]["reason"]),
         (&json!("session_ended"), &json!("refresh_token_reused")),
@@ -157,6 +162,31 @@ fn logout_ends_the_session_at_once(backend: Backend) {
     refresh(&server, &session.refresh).is_problem(401, "session_ended");
     assert_eq!(server.post("/api/v1/auth/logout", &json!({ "refresh_token": session.refresh })).status, 204);
     server.to("POST", "/api/v1/auth/logout").send().is_problem(401, "refresh_token_missing");
+}
+
+fn the_cookie_is_taken_only_from_our_own_and_listed_pages(backend: Backend) {
+    let server = Server::with(backend, |settings| {
+        settings.cors_origins = vec!["https://dashboard.example.com".to_owned()];
+    });
+    let mut token = Wallet::new(1).sign_in(&server).refresh;
+    let send = |path: &str, token: &str, origin: &str| {
+        let cookie = format!("suiftly_refresh={token}");
+        server.to("POST", path).header("cookie", &cookie).header("origin", origin).send()
+    };
+    for origin in ["https://evil.example.com", "null", "http://api.example.com"] {
+        send(REFRESH, &token, origin).is_problem(403, "origin_not_allowed");
+        send("/api/v1/auth/logout", &token, origin).is_problem(403, "origin_not_allowed");
+    }
+    for origin in ["https://api.example.com", "https://dashboard.example.com"] {
+        let answer = send(REFRESH, &token, origin);
+        assert_eq!(answer.status, 200, "{origin}: {}", answer.text);
+        let cookie = answer.header("set-cookie").strip_prefix("suiftly_refresh=").unwrap();
+        token = cookie.split(';').next().unwrap().to_owned();
+    }
+    // What a page cannot send for its user needs no such look.
+    let body = json!({ "refresh_token": token });
+    let foreign = server.to("POST", REFRESH).header("origin", "https://evil.example.com").json(&body).send();
+    foreign.with(200);
 }
 
 fn sessions_are_listed_and_ended_one_by_one_and_all_together(backend: Backend) {

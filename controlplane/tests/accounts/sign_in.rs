@@ -1,6 +1,6 @@
 //! Who signs in, and everything that does not.
 
-use crate::databases::{Backend, on_both_databases};
+use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::wallet::Wallet;
 use data_encoding::BASE64;
@@ -320,4 +320,20 @@ fn sources_have_limits(backend: Backend) {
         server.to("GET", "/api/v1/account").bearer("guess").send().is_problem(401, "unauthorized");
     }
     server.to("GET", "/api/v1/account").bearer("guess").send().is_problem(429, "too_many_requests");
+    // One that has the form of an API token counts alike; a good one is served all the same.
+    let guess = format!("suiftly_api_{}", "0".repeat(64));
+    server.to("GET", "/api/v1/account").bearer(&guess).send().is_problem(429, "too_many_requests");
+    let body = json!({ "name": "x", "scopes": ["keys:read"] });
+    server
+        .to("POST", "/api/v1/tokens")
+        .bearer(&guess)
+        .json(&body)
+        .send()
+        .is_problem(429, "too_many_requests");
+    server.advance_s(3_600);
+    let good = Wallet::new(9).sign_in(&server);
+    for _ in 0..70 {
+        server.to("GET", "/api/v1/account").bearer(&guess).send();
+    }
+    server.to("GET", "/api/v1/account").bearer(&good.access).send().with(200);
 }

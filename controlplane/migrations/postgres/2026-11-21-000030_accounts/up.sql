@@ -46,6 +46,7 @@ CREATE TABLE refresh_tokens (
 );
 
 CREATE INDEX refresh_tokens_by_session ON refresh_tokens (session_id);
+CREATE INDEX refresh_tokens_by_age ON refresh_tokens (expires_at_ms);
 
 -- What customers' scripts sign in with.
 CREATE TABLE api_tokens (
@@ -63,6 +64,7 @@ CREATE TABLE api_tokens (
     version BIGINT NOT NULL CHECK (version >= 1)
 );
 
+CREATE INDEX api_tokens_by_age ON api_tokens (expires_at_ms);
 CREATE INDEX api_tokens_by_customer ON api_tokens (customer_id, created_at_ms, token_id);
 
 -- Everything that changed an account: who, from where, when, what. Rows are only added; `number` counts from 1 for each

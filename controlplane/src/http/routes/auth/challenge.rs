@@ -53,7 +53,7 @@ pub async fn challenge(
     let wallet: WalletAddress =
         body.value.wallet_address.parse().map_err(|error| invalid("wallet_address", &format!("{error}")))?;
     let (message, expires_at_ms) = api
-        .blocking(move |api, database| {
+        .blocking_for_stranger(move |api, database| {
             let domain = api.settings.public_url.authority();
             Ok(sign_in::challenge(database, domain, &wallet, &source, api.clock.now_ms())?)
         })

@@ -18,19 +18,24 @@ use actix_web::{HttpRequest, HttpResponse, web};
     request_body(content = Option<Body>, description = "Without it the cookie `suiftly_refresh` is taken"),
     responses((status = 204, description = "The session has ended"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`refresh_token_missing`")),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`refresh_token_missing`"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "`origin_not_allowed`")),
 )]
 pub async fn logout(
-    _source: SignInSource,
+    source: SignInSource,
     request: HttpRequest,
     state: web::Data<State>,
     body: OptionalJson<Body>,
 ) -> Result<HttpResponse, ProblemDetails> {
     let api = state.api()?;
-    let text = token_text(&request, body.0)?;
+    let text = token_text(&api, &request, body.0)?;
     if let Some(token) = RefreshToken::from_text(&text) {
         let now_ms = state.clock.now_ms();
-        api.blocking(move |_, database| Ok(sessions::log_out(database, &token, now_ms)?)).await?;
+        let whence = source.whence(&request);
+        api.blocking_for_stranger(move |_, database| {
+            Ok(sessions::log_out(database, &token, &whence, now_ms)?)
+        })
+        .await?;
     }
     Ok(HttpResponse::NoContent().cookie(no_refresh_cookie()).finish())
 }

@@ -1,12 +1,15 @@
 //! `POST /api/v1/auth/refresh`.
 
+use crate::config::AccountsConfig;
 use crate::domain::sessions::{self, RefreshRefusal, RefreshToken};
 use crate::http::State;
+use crate::http::api::Api;
 use crate::http::routes::auth::refresh_cookie::token_in;
 use crate::http::routes::auth::{TokenAnswer, answer};
 use crate::http::sign_in_source::SignInSource;
 use crate::http::strict::{OptionalJson, invalid};
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
+use actix_web::http::header::ORIGIN;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -25,10 +28,26 @@ pub struct Body {
 /// The longest text that is looked at.
 const TOKEN_LEN_MAX: usize = 200;
 
+/// Whether a page asks that is neither ours nor listed. Programs send no origin.
+fn is_foreign(request: &HttpRequest, settings: &AccountsConfig) -> bool {
+    request.headers().get_all(ORIGIN).any(|origin| {
+        let is = |known: &str| origin.as_bytes() == known.as_bytes();
+        !is(settings.public_url.as_str()) && !settings.cors_origins.iter().any(|known| is(known))
+    })
+}
+
 /// The text of the refresh token: that of the body, or that of the cookie.
-pub(super) fn token_text(request: &HttpRequest, body: Option<Body>) -> Result<String, ProblemDetails> {
+pub(super) fn token_text(
+    api: &Api,
+    request: &HttpRequest,
+    body: Option<Body>,
+) -> Result<String, ProblemDetails> {
     match body {
-        None => token_in(request).ok_or_else(|| Problem::RefreshTokenMissing.into()),
+        None => {
+            let text = token_in(request).ok_or(Problem::RefreshTokenMissing)?;
+            // `SameSite=Strict` lets pages of sibling domains through.
+            if is_foreign(request, &api.settings) { Err(Problem::OriginNotAllowed.into()) } else { Ok(text) }
+        }
         Some(Body { refresh_token }) if (1..=TOKEN_LEN_MAX).contains(&refresh_token.chars().count()) => {
             Ok(refresh_token)
         }
@@ -46,21 +65,24 @@ pub(super) fn token_text(request: &HttpRequest, body: Option<Body>) -> Result<St
     responses((status = 200, body = TokenAnswer, description = "Exchanged"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json", description = "`refresh_token_missing`, `refresh_token_unknown`, `refresh_token_expired`, `refresh_token_reused`, `session_ended`"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "`customer_closed`")),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "`customer_closed`, `origin_not_allowed`")),
 )]
 pub async fn refresh(
-    _source: SignInSource,
+    source: SignInSource,
     request: HttpRequest,
     state: web::Data<State>,
     body: OptionalJson<Body>,
 ) -> Result<HttpResponse, ProblemDetails> {
     let api = state.api()?;
     let in_body = body.0.is_some();
-    let text = token_text(&request, body.0)?;
+    let text = token_text(&api, &request, body.0)?;
     let token = RefreshToken::from_text(&text).ok_or(Problem::RefreshTokenUnknown)?;
     let now_ms = state.clock.now_ms();
+    let whence = source.whence(&request);
     let granted = Arc::clone(&api)
-        .blocking(move |_, database| sessions::refresh(database, &token, now_ms)?.map_err(problem_of))
+        .blocking_for_stranger(move |_, database| {
+            sessions::refresh(database, &token, &whence, now_ms)?.map_err(problem_of)
+        })
         .await?;
     answer(&api, &granted, in_body, now_ms)
 }

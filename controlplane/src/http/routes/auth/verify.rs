@@ -73,7 +73,7 @@ pub async fn verify(
     let request_id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
     let now_ms = state.clock.now_ms();
     let signed_in = Arc::clone(&api)
-        .blocking(move |api, database| {
+        .blocking_for_stranger(move |api, database| {
             let attempt = Attempt {
                 domain: api.settings.public_url.authority(),
                 wallet: &wallet,

@@ -1,7 +1,7 @@
 //! `POST /api/v1/tokens`.
 
 use crate::clock::rfc3339_from;
-use crate::domain::api_tokens::{self, LIFE_MS_MAX, NAME_LEN_MAX, Scope, Scopes, TokenName};
+use crate::domain::api_tokens::{self, CreateRefusal, LIFE_MS_MAX, NAME_LEN_MAX, Scope, Scopes, TokenName};
 use crate::http::State;
 use crate::http::caller::{Call, Needs};
 use crate::http::etag;
@@ -82,15 +82,17 @@ pub async fn create(
         .ok_or_else(|| invalid("scopes", "name at least one scope, and each once"))?;
     let expires_at_ms = match expires_at {
         None => now_ms.saturating_add(LIFE_MS_DEFAULT),
-        Some(text) => expiry_of(&text, now_ms)?,
+        Some(text) => moment_of(&text)?,
     };
     let made = state
         .api()?
         .write(call, Needs::WalletSession, move |tx, account| {
             let customer = account.customer.customer;
             once(tx, customer, &key, &request_sha256, now_ms, |tx| {
+                // Not before: a repetition is answered as the first time, also when that moment has passed.
+                must_lie_ahead(expires_at_ms, now_ms)?;
                 let made = api_tokens::create(tx, customer, &name, scopes, expires_at_ms, now_ms)?;
-                let (token, row) = made.ok_or(Problem::TooManyTokens)?;
+                let (token, row) = made.map_err(problem_of)?;
                 let kept =
                     Kept { kind: KIND, made: row.token_id.clone(), status: 201, answer: "{}".to_owned() };
                 Ok(((token, row), kept))
@@ -108,12 +110,22 @@ pub async fn create(
     }
 }
 
-fn expiry_of(text: &str, now_ms: i64) -> Result<i64, ProblemDetails> {
-    let at_ms = rfc3339_from(text).ok_or_else(|| {
+fn problem_of(refusal: CreateRefusal) -> ProblemDetails {
+    match refusal {
+        CreateRefusal::TooMany => Problem::TooManyTokens.into(),
+        CreateRefusal::TooFast(wait_ms) => ProblemDetails::retry_after_ms(Problem::TooManyRequests, wait_ms),
+    }
+}
+
+fn moment_of(text: &str) -> Result<i64, ProblemDetails> {
+    rfc3339_from(text).ok_or_else(|| {
         invalid("expires_at", "write a moment in RFC 3339 with Z, such as 2027-01-31T00:00:00Z")
-    })?;
+    })
+}
+
+fn must_lie_ahead(at_ms: i64, now_ms: i64) -> Result<(), ProblemDetails> {
     if at_ms <= now_ms || at_ms > now_ms.saturating_add(LIFE_MS_MAX) {
         return Err(invalid("expires_at", "it must lie in the future, at most 366 days from now"));
     }
-    Ok(at_ms)
+    Ok(())
 }
