@@ -115,7 +115,7 @@ fn support_sees_and_ends_sessions(backend: Backend) {
     assert_eq!(listed("--all"), [is(4, operator), is(2, operator), is(1, operator), is(3, "expired")]);
     let log = log(&stack, customer);
     assert_eq!(actions(&log), ["customer_created", "session_ended", "session_ended"]);
-    assert_eq!(log[1]["detail"], json!({"reason": operator, "session": format!("{:032x}", 2)}));
+    assert_eq!(log[1]["detail"], json!({"reason": operator, "session_id": format!("{:032x}", 2)}));
     assert_eq!(log[2]["detail"], json!({"reason": operator, "sessions": 2}));
     assert_eq!((&log[2]["actor_kind"], &log[2]["actor"]), (&"command".into(), &login().into()));
     assert_eq!(raw.count("sessions WHERE ended_at_ms IS NULL"), 2, "the other's, and one that was over");

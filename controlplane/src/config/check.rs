@@ -363,7 +363,14 @@ mod tests {
                 "in clear: tokens can be read",
             ),
             (vec![("SUIFTLY_API_LISTEN", "::"), ("SUIFTLY_API_CERT", "a.pem")], "set SUIFTLY_PUBLIC_URL"),
-            (vec![("SUIFTLY_PUBLIC_URL", "http://api.example.com:8081")], "write https://"),
+            (
+                vec![("SUIFTLY_PUBLIC_URL", "http://api.example.com:8081"), ("SUIFTLY_API_CERT", "a.pem")],
+                "write https://",
+            ),
+            (
+                vec![("SUIFTLY_PUBLIC_URL", "https://api.example.com")],
+                "SUIFTLY_TRUSTED_PROXIES does not name it",
+            ),
             (vec![("SUIFTLY_CA_FILE", "a.pem")], "without SUIFTLY_CONTROL_PLANE"),
             (vec![("SUIFTLY_EDGE_CLEAR_PORT", "80")], "without SUIFTLY_EDGE_CERT"),
             (vec![("SUIFTLY_STATS_LISTEN", "0.0.0.0")], "set SUIFTLY_STATS_PASSWORD"),

@@ -73,7 +73,8 @@ pub async fn observe(
     if let Some(counts) = &state.api_counts {
         counts.count(&route, method.as_str(), status, took);
     }
-    if route.starts_with("/api/") && !route.starts_with("/api/v1/edge/") {
+    // Edges ask all the time, and monitors do.
+    if route == "none" || route.starts_with("/api/") && !route.starts_with("/api/v1/edge/") {
         tracing::info!(
             request.id = &*id,
             http.route = route,
