@@ -22,9 +22,10 @@ pub(crate) const NOW_MS: i64 = 1_795_251_900_123;
 
 /// A server that ends with the value.
 pub(crate) struct Server {
-    pub(crate) place: TestDatabase,
+    pub(crate) place: Arc<TestDatabase>,
     pub(crate) clock: Clock,
     pub(crate) port: u16,
+    secrets: Secrets,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,16 +37,29 @@ impl Server {
 
     /// With other settings.
     pub(crate) fn with(backend: Backend, change: impl FnOnce(&mut AccountsConfig)) -> Self {
-        let place = TestDatabase::new(backend);
+        let place = Arc::new(TestDatabase::new(backend));
         place.open();
         let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::load_or_make(&folder.path().join("secrets.toml")).unwrap();
+        Self::start(place, Clock::standing_at(NOW_MS), secrets, change)
+    }
+
+    /// Another copy on the same database, with the same secrets and clock.
+    pub(crate) fn copy(&self, change: impl FnOnce(&mut AccountsConfig)) -> Self {
+        Self::start(Arc::clone(&self.place), self.clock.clone(), self.secrets.clone(), change)
+    }
+
+    fn start(
+        place: Arc<TestDatabase>,
+        clock: Clock,
+        secrets: Secrets,
+        change: impl FnOnce(&mut AccountsConfig),
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let variables =
             Variables::from([("SUIFTLY_PUBLIC_URL".to_owned(), "https://api.example.com".to_owned())]);
         let mut settings = Config::from_variables(&variables).unwrap().accounts;
         change(&mut settings);
-        let secrets = Secrets::load_or_make(&folder.path().join("secrets.toml")).unwrap();
-        let clock = Clock::standing_at(NOW_MS);
         let api = Api {
             pool: Pool::new(&place.config),
             access_tokens: AccessTokens::new(&secrets),
@@ -66,7 +80,7 @@ impl Server {
         });
         let thread = thread.unwrap();
         is_ready.recv().unwrap();
-        Self { place, clock, port, stop, thread: Some(thread) }
+        Self { place, clock, port, secrets, stop, thread: Some(thread) }
     }
 
     pub(crate) fn database(&self) -> Database {

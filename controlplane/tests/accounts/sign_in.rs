@@ -3,10 +3,13 @@
 use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::wallet::Wallet;
+use controlplane::config::AccountsConfig;
 use data_encoding::BASE64;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use sui_sdk_types::{MultisigAggregatedSignature, MultisigCommittee, MultisigMember, UserSignature};
 
 on_both_databases! {
     a_wallet_signs_in_and_finds_the_same_account_again,
@@ -23,7 +26,9 @@ on_both_databases! {
     a_signature_of_a_scheme_that_is_not_accepted_is_named,
     too_many_failed_signatures_wait_and_nobody_else_does,
     a_stranger_who_asks_for_challenges_locks_nobody_out,
+    a_multisig_signs_in_with_its_threshold_and_not_below_it,
     of_200_verifications_of_one_challenge_one_succeeds,
+    of_200_verifications_over_two_copies_of_the_server_one_succeeds,
     sources_have_limits,
 }
 
@@ -270,6 +275,48 @@ fn a_stranger_who_asks_for_challenges_locks_nobody_out(backend: Backend) {
     }
     wallet.verify(&server, &theirs[0], &wallet.sign(&theirs[0])).is_problem(401, "challenge_used");
     wallet.verify(&server, &mine, &wallet.sign(&mine)).with(200);
+}
+
+fn a_multisig_signs_in_with_its_threshold_and_not_below_it(backend: Backend) {
+    let server = Server::on(backend);
+    let members: Vec<Wallet> = (1..=3).map(Wallet::new).collect();
+    let keys = members.iter().map(|wallet| MultisigMember::new(wallet.public_key(), 1)).collect();
+    let committee = MultisigCommittee::new(keys, 2);
+    let address = committee.derive_address().to_string();
+    let verify = |who: &[usize], bitmap: u16| {
+        let asked = server.post("/api/v1/auth/challenge", &json!({ "wallet_address": address })).with(200);
+        let message = asked["message"].as_str().unwrap();
+        let signatures = who.iter().map(|place| members[*place].member_signature(message)).collect();
+        let signature = MultisigAggregatedSignature::new(committee.clone(), signatures, bitmap);
+        let signature = UserSignature::Multisig(signature).to_base64();
+        server.post(VERIFY, &json!({ "wallet_address": address, "message": message, "signature": signature }))
+    };
+    verify(&[0, 2], 0b101).with(200);
+    verify(&[1], 0b010).is_problem(401, "multisig_below_threshold");
+    // A second member that has not signed does not count, nor one that signs for another.
+    verify(&[1], 0b011).is_problem(401, "signature_wrong");
+    verify(&[1, 1], 0b110).is_problem(401, "signature_wrong");
+    verify(&[], 0b111).is_problem(401, "signature_wrong");
+}
+
+fn of_200_verifications_over_two_copies_of_the_server_one_succeeds(backend: Backend) {
+    let generous = |settings: &mut AccountsConfig| settings.sign_in_per_minute = 1_000_000;
+    let one = Server::with(backend, generous);
+    let other = one.copy(generous);
+    let wallet = Wallet::new(1);
+    let message = wallet.challenge(&one);
+    let signature = wallet.sign(&message);
+    let turn = AtomicUsize::new(0);
+    let counts = at_once(200, || {
+        let server = if turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { &one } else { &other };
+        wallet.verify(server, &message, &signature).status
+    });
+    assert_eq!(counts, BTreeMap::from([(200, 1), (401, 199)]));
+    // What one copy has given out the other takes, and what one has ended is ended.
+    let session = wallet.sign_in(&other);
+    one.to("GET", "/api/v1/account").bearer(&session.access).send().with(200);
+    assert_eq!(one.to("DELETE", "/api/v1/auth/sessions").bearer(&session.access).send().status, 200);
+    other.to("GET", "/api/v1/account").bearer(&session.access).send().is_problem(401, "session_ended");
 }
 
 fn of_200_verifications_of_one_challenge_one_succeeds(backend: Backend) {

@@ -4,7 +4,9 @@ use crate::server::{Answer, Server};
 use serde_json::{Value, json};
 use sui_crypto::SuiSigner;
 use sui_crypto::ed25519::Ed25519PrivateKey;
-use sui_sdk_types::PersonalMessage;
+use sui_sdk_types::{
+    MultisigMemberPublicKey, MultisigMemberSignature, PersonalMessage, SimpleSignature, UserSignature,
+};
 
 /// An ed25519 wallet, made from a number.
 pub(crate) struct Wallet(Ed25519PrivateKey);
@@ -20,6 +22,22 @@ impl Wallet {
 
     pub(crate) fn sign(&self, text: &str) -> String {
         self.0.sign_personal_message(&PersonalMessage(text.as_bytes().into())).unwrap().to_base64()
+    }
+
+    /// As a member of a multisig.
+    pub(crate) fn public_key(&self) -> MultisigMemberPublicKey {
+        MultisigMemberPublicKey::Ed25519(self.0.public_key())
+    }
+
+    /// What it adds to a multisig's signature.
+    pub(crate) fn member_signature(&self, text: &str) -> MultisigMemberSignature {
+        let signature = self.0.sign_personal_message(&PersonalMessage(text.as_bytes().into())).unwrap();
+        match signature {
+            UserSignature::Simple(SimpleSignature::Ed25519 { signature, .. }) => {
+                MultisigMemberSignature::Ed25519(signature)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The text to sign.
