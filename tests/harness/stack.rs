@@ -299,7 +299,12 @@ impl Stack {
 
     /// `haproxy -c`: whether the configuration is accepted, and everything that it printed.
     pub fn check_config(&self) -> (bool, String) {
-        let output = self.haproxy(&["-c"]).output().unwrap();
+        self.check_config_with(&[])
+    }
+
+    /// The same with these settings, which the control plane beside it does not have.
+    pub fn check_config_with(&self, settings: &[(&str, &str)]) -> (bool, String) {
+        let output = self.haproxy(&["-c"]).envs(settings.iter().copied()).output().unwrap();
         (output.status.success(), text_of(&output))
     }
 
