@@ -8,7 +8,6 @@
 //! Whoever writes takes a [`WriteTx`], whoever reads a [`ReadTx`]; a [`WriteTx`] can read as well. One table
 //! a file, with its row type and its queries; rules live in [`crate::domain`].
 
-pub mod account_end;
 pub mod activity;
 pub mod allowlist_entries;
 pub mod api_keys;

@@ -1,7 +1,7 @@
 //! API tokens of customers, by id and by the digest of each.
 
 use crate::db::schema::api_tokens::dsl;
-use crate::db::{DbError, ReadTx, WriteTx, customer_id};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number};
 use crate::domain::api_tokens::Scopes;
 use apikey::CustomerId;
 use diesel::prelude::*;
@@ -109,13 +109,13 @@ pub fn made_at(tx: &mut ReadTx<'_>, customer: CustomerId, later: i64) -> Result<
 }
 
 /// How many tokens of a customer are good now.
-pub fn count_good(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<i64, DbError> {
-    let count = dsl::api_tokens
+pub fn count_good(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<u64, DbError> {
+    let count: i64 = dsl::api_tokens
         .filter(dsl::customer_id.eq(i64::from(customer.get())))
         .filter(dsl::revoked_at_ms.is_null().and(dsl::expires_at_ms.gt(now_ms)))
         .count()
         .get_result(tx.connection())?;
-    Ok(count)
+    number("api_tokens", "count", count)
 }
 
 /// Adds a token.
@@ -146,6 +146,14 @@ pub fn set_revoked(tx: &mut WriteTx<'_>, token_id: &str, now_ms: i64) -> Result<
     let columns = (dsl::revoked_at_ms.eq(now_ms), dsl::version.eq(dsl::version + 1));
     diesel::update(dsl::api_tokens.find(token_id)).set(columns).execute(tx.connection())?;
     Ok(())
+}
+
+/// Revokes every token of the locked customer, and answers how many were not revoked before.
+pub fn revoke_all(tx: &mut WriteTx<'_>, lock: &CustomerLock, now_ms: i64) -> Result<u64, DbError> {
+    let unrevoked = dsl::api_tokens
+        .filter(dsl::customer_id.eq(i64::from(lock.customer().get())).and(dsl::revoked_at_ms.is_null()));
+    let columns = (dsl::revoked_at_ms.eq(now_ms), dsl::version.eq(dsl::version + 1));
+    Ok(diesel::update(unrevoked).set(columns).execute(tx.connection())? as u64)
 }
 
 /// Notes that a token was used.

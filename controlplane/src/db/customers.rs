@@ -16,33 +16,6 @@ pub struct CustomerRow {
     pub status: CustomerStatus,
 }
 
-/// A customer with all that an account shows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProfileRow {
-    /// The id that stands in keys.
-    pub customer: CustomerId,
-    /// The wallet that signs in.
-    pub wallet_address: String,
-    /// Whether the customer may use anything.
-    pub status: CustomerStatus,
-    /// When the customer was made, unix milliseconds.
-    pub created_at_ms: i64,
-}
-
-/// The customer with this id, with all that an account shows.
-pub fn profile(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<ProfileRow>, DbError> {
-    let found: Option<(String, String, i64)> = dsl::customers
-        .find(i64::from(customer.get()))
-        .select((dsl::wallet_address, dsl::status, dsl::created_at_ms))
-        .first(tx.connection())
-        .optional()?;
-    let row = |(wallet_address, status, created_at_ms): (String, String, i64)| {
-        let status = word("customers", "status", &status)?;
-        Ok(ProfileRow { customer, wallet_address, status, created_at_ms })
-    };
-    found.map(row).transpose()
-}
-
 /// The customer with this id.
 pub fn find(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<CustomerRow>, DbError> {
     let found: Option<(i64, String)> = dsl::customers

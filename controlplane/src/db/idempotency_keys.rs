@@ -5,6 +5,9 @@ use crate::db::{DbError, ReadTx, WriteTx, number};
 use apikey::CustomerId;
 use diesel::prelude::*;
 
+/// How long an answer is kept: a day, in milliseconds.
+pub const KEPT_MS: i64 = 24 * 3_600 * 1_000;
+
 /// A request that was answered, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnsweredRow {

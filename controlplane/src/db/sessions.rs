@@ -127,14 +127,15 @@ pub fn set_refreshed(
     Ok(())
 }
 
-/// Ends a session that has not ended; `false` where there is no such.
+/// Ends an open session; `false` where there is no such.
 pub fn end(tx: &mut WriteTx<'_>, session_id: &str, reason: EndReason, now_ms: i64) -> Result<bool, DbError> {
-    let target = dsl::sessions.find(session_id).filter(dsl::ended_at_ms.is_null());
+    let target =
+        dsl::sessions.find(session_id).filter(dsl::ended_at_ms.is_null().and(dsl::expires_at_ms.gt(now_ms)));
     let columns = (dsl::ended_at_ms.eq(now_ms), dsl::end_reason.eq(reason.word()));
     Ok(diesel::update(target).set(columns).execute(tx.connection())? > 0)
 }
 
-/// Ends every session of a customer that has not ended, but the one with the id `keep`; answers how many.
+/// Ends every open session of a customer but the one with the id `keep`, which may be empty; answers how many.
 pub fn end_all(
     tx: &mut WriteTx<'_>,
     customer: CustomerId,
@@ -143,8 +144,8 @@ pub fn end_all(
     now_ms: i64,
 ) -> Result<usize, DbError> {
     let target = dsl::sessions
-        .filter(dsl::customer_id.eq(i64::from(customer.get())).and(dsl::ended_at_ms.is_null()))
-        .filter(dsl::session_id.ne(keep));
+        .filter(dsl::customer_id.eq(i64::from(customer.get())).and(dsl::session_id.ne(keep)))
+        .filter(dsl::ended_at_ms.is_null().and(dsl::expires_at_ms.gt(now_ms)));
     let columns = (dsl::ended_at_ms.eq(now_ms), dsl::end_reason.eq(reason.word()));
     Ok(diesel::update(target).set(columns).execute(tx.connection())?)
 }

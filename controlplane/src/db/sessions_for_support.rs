@@ -1,7 +1,7 @@
-//! A customer's sessions and API tokens as support sees them: read only, and nothing that a token could be made of.
+//! A customer's sessions as support sees them: read only, and nothing that a token could be made of.
 
-use crate::db::schema::{api_tokens, sessions};
-use crate::db::{DbError, ReadTx, customer_id, number};
+use crate::db::schema::sessions;
+use crate::db::{DbError, ReadTx, number};
 use apikey::CustomerId;
 use diesel::prelude::*;
 
@@ -57,13 +57,6 @@ pub fn of_customer(
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// Whose a session is.
-pub fn owner_of(tx: &mut ReadTx<'_>, session: &str) -> Result<Option<CustomerId>, DbError> {
-    let found: Option<i64> =
-        sessions::table.find(session).select(sessions::customer_id).first(tx.connection()).optional()?;
-    found.map(|column| customer_id("sessions", column)).transpose()
-}
-
 /// How many sessions of a customer are open.
 pub fn count_open(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<u64, DbError> {
     let open = sessions::table
@@ -71,15 +64,6 @@ pub fn count_open(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Res
         .filter(sessions::ended_at_ms.is_null())
         .filter(sessions::expires_at_ms.gt(now_ms));
     number("sessions", "count", open.count().get_result::<i64>(tx.connection())?)
-}
-
-/// How many API tokens of a customer are good.
-pub fn count_api_tokens(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<u64, DbError> {
-    let good = api_tokens::table
-        .filter(api_tokens::customer_id.eq(i64::from(customer.get())))
-        .filter(api_tokens::revoked_at_ms.is_null())
-        .filter(api_tokens::expires_at_ms.gt(now_ms));
-    number("api_tokens", "count", good.count().get_result::<i64>(tx.connection())?)
 }
 
 fn row(

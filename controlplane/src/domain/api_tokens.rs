@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// How many tokens of a customer can be good at once.
-pub const TOKENS_MAX: i64 = 50;
+pub const TOKENS_MAX: u64 = 50;
 /// How many tokens a customer can make in an hour, revoked and expired ones included: each leaves a row in the activity log.
 pub const TOKENS_PER_HOUR_MAX: i64 = 100;
 const HOUR_MS: i64 = 3_600_000;

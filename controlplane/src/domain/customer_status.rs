@@ -7,8 +7,8 @@
 use crate::changes::record::record;
 use crate::db::stream::Position;
 use crate::db::{
-    CustomerLock, Database, DbError, WriteTx, account_end, api_keys, customers, lock_customer, services,
-    stream,
+    CustomerLock, Database, DbError, WriteTx, api_keys, api_tokens, customers, lock_customer, services,
+    sessions, stream,
 };
 use crate::domain::activity::{Action, note};
 use crate::domain::revocations::revoke_in;
@@ -201,8 +201,8 @@ fn end_everything(tx: &mut WriteTx<'_>, lock: &CustomerLock, now_ms: i64) -> Res
     let revoked = revoke_in(tx, &fingerprints, RevocationSource::AccountClosed, now_ms)?;
     Ok(Ended {
         keys_revoked: revoked.revoked,
-        sessions_ended: account_end::end_open_sessions(tx, lock, EndReason::AccountClosed, now_ms)?,
-        api_tokens_revoked: account_end::revoke_api_tokens(tx, lock, now_ms)?,
+        sessions_ended: sessions::end_all(tx, lock.customer(), "", EndReason::AccountClosed, now_ms)? as u64,
+        api_tokens_revoked: api_tokens::revoke_all(tx, lock, now_ms)?,
     })
 }
 

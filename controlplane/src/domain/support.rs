@@ -5,13 +5,12 @@ use crate::db::activity::{self, ActivityRow};
 use crate::db::api_keys::{self, ApiKeyRow};
 use crate::db::customers::{self, CustomerProfile};
 use crate::db::services::ServiceRow;
+use crate::db::sessions as table;
 use crate::db::sessions_for_support::{self, SessionSeen};
-use crate::db::{Database, account_end, lock_customer, services};
-use crate::domain::activity::{Action, note};
-use crate::domain::sessions::EndReason;
+use crate::db::{Database, api_tokens, lock_customer, services};
+use crate::domain::sessions::{self, EndReason};
 use crate::domain::{DomainError, WalletAddress};
 use apikey::{CustomerId, Fingerprint};
-use serde_json::json;
 
 /// The most sessions that are listed.
 pub const SESSIONS_MAX: i64 = 200;
@@ -65,7 +64,7 @@ pub fn find(database: &mut Database, by: &By, now_ms: i64) -> Result<Option<Over
             services: services::of_customer(tx, customer)?,
             keys: api_keys::of_customer(tx, customer, None)?,
             open_sessions: sessions_for_support::count_open(tx, customer, now_ms)?,
-            api_tokens: sessions_for_support::count_api_tokens(tx, customer, now_ms)?,
+            api_tokens: api_tokens::count_good(tx, customer, now_ms)?,
             last_activity: activity::page(tx, customer, i64::MAX, 1)?.into_iter().next(),
         }))
     })
@@ -96,7 +95,7 @@ pub fn open_sessions(
     customer: CustomerId,
     now_ms: i64,
 ) -> Result<Vec<SessionSeen>, DomainError> {
-    sessions(database, customer, Some(now_ms))
+    newest_sessions(database, customer, Some(now_ms))
 }
 
 /// The same with those that are over.
@@ -104,10 +103,10 @@ pub fn open_sessions(
 /// # Errors
 /// [`DomainError::NoCustomer`] or [`DomainError::Db`].
 pub fn all_sessions(database: &mut Database, customer: CustomerId) -> Result<Vec<SessionSeen>, DomainError> {
-    sessions(database, customer, None)
+    newest_sessions(database, customer, None)
 }
 
-fn sessions(
+fn newest_sessions(
     database: &mut Database,
     customer: CustomerId,
     open_at_ms: Option<i64>,
@@ -127,15 +126,9 @@ pub fn end_all_sessions(
     customer: CustomerId,
     now_ms: i64,
 ) -> Result<u64, DomainError> {
-    let reason = EndReason::EndedByOperator;
     database.write(|tx| {
-        let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
-        let ended = account_end::end_open_sessions(tx, &lock, reason, now_ms)?;
-        if ended > 0 {
-            let detail = json!({"reason": reason.word(), "sessions": ended});
-            note(tx, customer, Action::SessionEnded, &detail, now_ms)?;
-        }
-        Ok(ended)
+        lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
+        Ok(sessions::end_others(tx, customer, "", EndReason::EndedByOperator, now_ms)? as u64)
     })
 }
 
@@ -149,15 +142,10 @@ pub fn end_session(
     session: &str,
     now_ms: i64,
 ) -> Result<Option<(CustomerId, u64)>, DomainError> {
-    let reason = EndReason::EndedByOperator;
     database.write(|tx| {
-        let Some(customer) = sessions_for_support::owner_of(tx, session)? else { return Ok(None) };
-        let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
-        let ended = account_end::end_session(tx, &lock, session, reason, now_ms)?;
-        if ended {
-            let detail = json!({"reason": reason.word(), "session_id": session});
-            note(tx, customer, Action::SessionEnded, &detail, now_ms)?;
-        }
-        Ok(Some((customer, u64::from(ended))))
+        let Some(session) = table::find(tx, session)? else { return Ok(None) };
+        lock_customer(tx, session.customer)?.ok_or(DomainError::NoCustomer(session.customer))?;
+        let ended = sessions::end(tx, &session, EndReason::EndedByOperator, now_ms)?;
+        Ok(Some((session.customer, u64::from(ended))))
     })
 }

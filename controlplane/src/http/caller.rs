@@ -5,7 +5,7 @@
 
 use crate::access_tokens::{AccessClaims, AccessFault};
 use crate::db::api_tokens::{self, ApiTokenRow};
-use crate::db::customers::{self, ProfileRow};
+use crate::db::customers::{self, CustomerProfile};
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{DbError, ReadTx};
 use crate::domain::CustomerStatus;
@@ -54,7 +54,7 @@ pub enum Needs {
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The customer.
-    pub customer: ProfileRow,
+    pub customer: CustomerProfile,
     /// With what.
     pub bearer: Bearer,
 }
@@ -97,7 +97,7 @@ impl Call {
             Bearer::Session(session) => session.customer,
             Bearer::Token(token) => token.customer,
         };
-        let customer = customers::profile(tx, customer)?.ok_or(Problem::Unauthorized)?;
+        let customer = customers::find_profile(tx, customer)?.ok_or(Problem::Unauthorized)?;
         if customer.status == CustomerStatus::Closed {
             return Err(Problem::CustomerClosed.into());
         }

@@ -6,15 +6,13 @@
 //! answers a repetition with its id ([`Problem::AlreadyCreated`]), or makes the secret again from the row.
 
 use crate::db::WriteTx;
-use crate::db::idempotency_keys::{self, AnsweredRow};
+use crate::db::idempotency_keys::{self, AnsweredRow, KEPT_MS};
 use crate::problem::{Problem, ProblemDetails};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use apikey::CustomerId;
 use std::future::{Ready, ready};
 
-/// How long an answer is kept: a day.
-pub const KEPT_MS: i64 = 24 * 3_600 * 1_000;
 /// The longest key, in bytes.
 const KEY_LEN_MAX: usize = 255;
 const FIELD: &str = "Idempotency-Key";

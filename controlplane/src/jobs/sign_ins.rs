@@ -1,6 +1,7 @@
 //! What sign-ins leave behind is forgotten: challenges, sessions with their refresh tokens, and answers kept for repeated
 //! requests. The activity log is not: it is what an account's owner is told of it, for ever.
 
+use crate::db::idempotency_keys::KEPT_MS;
 use crate::db::{Database, DbError, WriteTx, sign_in_history};
 use crate::jobs::{Done, Job, Part};
 use std::time::Duration;
@@ -11,8 +12,6 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const CHALLENGES_KEEP_MS: i64 = HOUR_MS;
 /// How long sessions stay after their end: an owner who looks sees where somebody was signed in.
 const SESSIONS_KEEP_MS: i64 = 30 * DAY_MS;
-/// How long a request can be repeated with its `Idempotency-Key`.
-const ANSWERS_KEEP_MS: i64 = DAY_MS;
 /// How many rows one transaction removes: some ten milliseconds.
 const ROWS_A_TRANSACTION: i64 = 1_000;
 /// How many sessions are taken at once: each has as many refresh tokens as it was refreshed.
@@ -55,9 +54,7 @@ pub(super) fn forget_old_sign_ins() -> [Job; 5] {
         Job {
             name: "forget answers to repeated requests",
             every: EVERY,
-            run: part(|tx, now_ms| {
-                sign_in_history::forget_answers(tx, now_ms - ANSWERS_KEEP_MS, ROWS_A_TRANSACTION)
-            }),
+            run: part(|tx, now_ms| sign_in_history::forget_answers(tx, now_ms - KEPT_MS, ROWS_A_TRANSACTION)),
         },
     ]
 }

@@ -39,7 +39,7 @@ pub async fn read(call: Call, state: web::Data<State>) -> Result<HttpResponse, P
     let status: CustomerStatus = customer.status;
     Ok(HttpResponse::Ok().json(AccountAnswer {
         customer_id: customer.customer.get(),
-        wallet_address: customer.wallet_address,
+        wallet_address: customer.wallet.as_str().to_owned(),
         status: status.word(),
         created_at: rfc3339_ms(customer.created_at_ms),
     }))
