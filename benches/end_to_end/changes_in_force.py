@@ -110,10 +110,12 @@ def fill(database, revocations, policies):
     with sqlite3.connect(database) as db:
         db.execute("PRAGMA foreign_keys = ON")
         customers = numbers.sample(range(1, 1 << 31), policies)
-        db.executemany("INSERT INTO customers VALUES (?, ?, 'active', 0)", ((c, f"0x{c:064x}") for c in customers))
+        db.executemany(
+            "INSERT INTO customers (customer_id, wallet_address, status, created_at_ms) VALUES (?, ?, 'active', 0)", ((c, f"0x{c:064x}") for c in customers))
         plan, source = db.execute("SELECT plan, source FROM services LIMIT 1").fetchone()
         db.executemany(
-            "INSERT INTO services VALUES (?, 'seal', 'enabled', NULL, 'enterprise', ?, ?, 0, 0, 0)",
+            "INSERT INTO services (customer_id, service, state, tier, plan, source, created_at_ms, updated_at_ms) "
+            "VALUES (?, 'seal', 'enabled', 'enterprise', ?, ?, 0, 0)",
             ((c, plan, source) for c in customers))
         found = set()
         while len(found) < revocations:

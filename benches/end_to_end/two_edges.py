@@ -39,9 +39,9 @@ def fill(url, revocations, policies):
         psql(url, "-c", f"COPY {table} FROM STDIN WITH (FORMAT csv)", text="".join(f"{line}\n" for line in lines))
 
     customers = numbers.sample(range(1, 1 << 31), policies)
-    copy("customers", (f"{c},0x{c:064x},active,0" for c in customers))
-    psql(url, "-c", "INSERT INTO services SELECT c.customer_id, 'seal', 'enabled', NULL, 'enterprise', like_it.plan, like_it.source, "
-         "0, 0, 0 FROM customers c, (SELECT plan, source FROM services LIMIT 1) like_it "
+    copy("customers (customer_id, wallet_address, status, created_at_ms)", (f"{c},0x{c:064x},active,0" for c in customers))
+    psql(url, "-c", "INSERT INTO services (customer_id, service, state, tier, plan, source, created_at_ms, updated_at_ms) "
+         "SELECT c.customer_id, 'seal', 'enabled', 'enterprise', like_it.plan, like_it.source, 0, 0 FROM customers c, (SELECT plan, source FROM services LIMIT 1) like_it "
          "WHERE c.customer_id NOT IN (SELECT customer_id FROM services)")
     found = set()
     while len(found) < revocations:

@@ -14,6 +14,36 @@ diesel::table! {
         wallet_address -> Text,
         status -> Text,
         created_at_ms -> BigInt,
+        spending_limit_cents -> BigInt,
+    }
+}
+
+diesel::table! {
+    service_types (service) {
+        service -> Text,
+        title -> Text,
+        open -> BigInt,
+    }
+}
+
+diesel::table! {
+    prices (item, valid_from_ms) {
+        item -> Text,
+        valid_from_ms -> BigInt,
+        micro_usd -> BigInt,
+    }
+}
+
+diesel::table! {
+    credit_entries (customer_id, number) {
+        customer_id -> BigInt,
+        number -> BigInt,
+        at_ms -> BigInt,
+        kind -> Text,
+        amount_cents -> BigInt,
+        balance_cents -> BigInt,
+        service -> Nullable<Text>,
+        tier -> Nullable<Text>,
     }
 }
 
@@ -25,6 +55,11 @@ diesel::table! {
         burst_per_s -> BigInt,
         burst_priority -> BigInt,
         allowlist_entries_max -> BigInt,
+        subscription_cents -> BigInt,
+        api_keys_included -> BigInt,
+        api_keys_max -> BigInt,
+        seal_keys_included -> BigInt,
+        packages_per_seal_key -> BigInt,
     }
 }
 
@@ -43,12 +78,22 @@ diesel::table! {
         service -> Text,
         state -> Text,
         state_before_suspension -> Nullable<Text>,
+        state_before_billing -> Nullable<Text>,
         tier -> Text,
         plan -> BigInt,
         source -> Text,
         created_at_ms -> BigInt,
         updated_at_ms -> BigInt,
         allowlist -> BigInt,
+        burst -> BigInt,
+        own_guaranteed_per_s -> Nullable<BigInt>,
+        own_burst_per_s -> Nullable<BigInt>,
+        own_burst_priority -> Nullable<BigInt>,
+        paid -> BigInt,
+        next_tier -> Nullable<Text>,
+        cancelled -> BigInt,
+        pending_until_ms -> Nullable<BigInt>,
+        version -> BigInt,
     }
 }
 
@@ -71,6 +116,11 @@ diesel::table! {
         created_at_ms -> BigInt,
         revoked_at_ms -> Nullable<BigInt>,
         expires_at_s -> Nullable<BigInt>,
+        name -> Text,
+        deleted_at_ms -> Nullable<BigInt>,
+        last_used_at_s -> Nullable<BigInt>,
+        by_owner -> BigInt,
+        revision -> BigInt,
     }
 }
 

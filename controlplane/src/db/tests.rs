@@ -91,9 +91,15 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 customer_id: customer,
                 wallet_address: wallet.as_str(),
                 status: "closed",
-                created_at_ms: BIG
+                created_at_ms: BIG,
+                spending_limit_cents: 100_000_000_i64
             }
         ),
+        round_trip!(
+            c,
+            service_types { service: "s".repeat(32).as_str(), title: "t".repeat(64).as_str(), open: 0_i64 }
+        ),
+        round_trip!(c, prices { item: "api_key_month", valid_from_ms: BIG, micro_usd: 1_000_000_000_i64 }),
         round_trip!(
             c,
             tiers {
@@ -102,7 +108,12 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 guaranteed_per_s: 1_048_575_i64,
                 burst_per_s: 1_048_575_i64,
                 burst_priority: 255_i64,
-                allowlist_entries_max: 1_000_i64
+                allowlist_entries_max: 1_000_i64,
+                subscription_cents: 100_000_000_i64,
+                api_keys_included: 1_000_i64,
+                api_keys_max: 1_000_i64,
+                seal_keys_included: 1_000_i64,
+                packages_per_seal_key: 1_000_i64
             }
         ),
         round_trip!(
@@ -114,19 +125,42 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 burst_priority: 255_i64
             }
         ),
-        round_trip!(
+        wide_round_trip!(
             c,
             services {
                 customer_id: customer,
                 service: "graphql",
                 state: "suspended_operator",
-                state_before_suspension: Some("enabled".to_owned()),
+                state_before_suspension: Some("suspended_no_payment".to_owned()),
+                state_before_billing: Some("cancellation_pending".to_owned()),
                 tier: "enterprise",
                 plan: 1_023_i64,
                 source: "ä 'quoted' \u{1f511}",
                 created_at_ms: i64::MIN,
                 updated_at_ms: BIG,
                 allowlist: 1_i64,
+                burst: 0_i64,
+                own_guaranteed_per_s: Some(1_048_575_i64),
+                own_burst_per_s: Some(0_i64),
+                own_burst_priority: Some(255_i64),
+                paid: 1_i64,
+                next_tier: Some("starter".to_owned()),
+                cancelled: 1_i64,
+                pending_until_ms: Some(BIG),
+                version: BIG,
+            }
+        ),
+        round_trip!(
+            c,
+            credit_entries {
+                customer_id: customer,
+                number: BIG,
+                at_ms: BIG,
+                kind: "upgrade",
+                amount_cents: -100_000_000_i64,
+                balance_cents: BIG,
+                service: Some("seal".to_owned()),
+                tier: Some("pro".to_owned())
             }
         ),
         round_trip!(
@@ -139,7 +173,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
             }
         ),
         round_trip!(c, derivation_counters { customer_id: customer, key_group: 31_i64, next: 1_001_i64 }),
-        round_trip!(
+        wide_round_trip!(
             c,
             api_keys {
                 fingerprint: i64::MIN,
@@ -149,8 +183,13 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 derivation: 1_023_i64,
                 version: 1_i64,
                 created_at_ms: BIG,
-                revoked_at_ms: None::<i64>,
+                revoked_at_ms: Some(BIG),
                 expires_at_s: Some(BIG),
+                name: "\u{1f511}".repeat(64).as_str(),
+                deleted_at_ms: Some(BIG),
+                last_used_at_s: Some(BIG),
+                by_owner: 1_i64,
+                revision: BIG,
             }
         ),
         round_trip!(
@@ -401,36 +440,36 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
     let mut database = place.open();
     let mut run = |statement: &str| diesel::sql_query(statement).execute(&mut database.connection);
     let wallet = format!("0x{}", "a".repeat(64));
-    run(&format!("INSERT INTO customers VALUES (7, '{wallet}', 'active', 0)")).unwrap();
+    run(&format!("INSERT INTO customers (customer_id, wallet_address, status, created_at_ms) VALUES (7, '{wallet}', 'active', 0)")).unwrap();
     run("INSERT INTO plans VALUES (1, 12, 0, 0)").unwrap();
-    run("INSERT INTO services VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)").unwrap();
+    run("INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)").unwrap();
     run("INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 0)").unwrap();
     for statement in [
         "INSERT INTO stream (stream_id, sequence) VALUES (5, 0)",
         "UPDATE stream SET sequence = -1",
         "UPDATE stream SET stream_id = 0",
-        "INSERT INTO customers VALUES (0, '0x1', 'active', 0)",
+        "INSERT INTO customers (customer_id, wallet_address, status, created_at_ms) VALUES (0, '0x1', 'active', 0)",
         "UPDATE customers SET customer_id = 4294967296",
         "UPDATE customers SET wallet_address = upper(wallet_address)",
         "UPDATE customers SET status = 'gone'",
         "INSERT INTO plans VALUES (2, 12, 0, 0)",
         "INSERT INTO plans VALUES (1024, 1, 1, 1)",
-        "INSERT INTO tiers VALUES ('gold', 0, 1, 1, 1, 0)",
+        "INSERT INTO tiers (tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority) VALUES ('gold', 0, 1, 1, 1)",
         "UPDATE tiers SET allowlist_entries_max = 1001",
         "UPDATE tiers SET allowlist_entries_max = -1",
         "INSERT INTO allowlist_entries VALUES (7, 'grpc', '10.0.0.0/8', 0)",
         "INSERT INTO allowlist_entries VALUES (7, 'seal', '1/1', 0)",
         "INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 1)",
-        "INSERT INTO services VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)",
-        "INSERT INTO services VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, 0)",
-        "INSERT INTO services VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, 0)",
-        "INSERT INTO services VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, 0)",
+        "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (8, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)",
+        "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, 0)",
+        "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, 0)",
+        "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, 0)",
         "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
         "INSERT INTO derivation_counters VALUES (7, 32, 1)",
         "INSERT INTO derivation_counters VALUES (8, 1, 1)",
-        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
-        "INSERT INTO api_keys VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL, NULL)",
-        "INSERT INTO api_keys VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL, NULL)",
+        "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
+        "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL, NULL)",
+        "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
         "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",
@@ -452,6 +491,21 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO activity VALUES (7, 0, 0, 'wallet', '', NULL, NULL, 'x', '{}')",
         "INSERT INTO activity VALUES (7, 1, 0, 'ghost', '', NULL, NULL, 'x', '{}')",
         "INSERT INTO idempotency_keys VALUES (7, '', 'x', 'x', 'x', 201, '{}', 0)",
+        "INSERT INTO prices VALUES ('cake', 0, 1)",
+        "INSERT INTO prices VALUES ('request', 1, -1)",
+        "INSERT INTO service_types VALUES ('seal', 'twice', 1)",
+        "INSERT INTO service_types VALUES ('', 'nameless', 1)",
+        "UPDATE customers SET spending_limit_cents = 999",
+        "INSERT INTO credit_entries VALUES (7, 1, 0, 'granted', 0, 0, NULL, NULL)",
+        "INSERT INTO credit_entries VALUES (7, 1, 0, 'granted', -1, 0, NULL, NULL)",
+        "INSERT INTO credit_entries VALUES (7, 1, 0, 'upgrade', 1, 1, NULL, NULL)",
+        "INSERT INTO credit_entries VALUES (7, 1, 0, 'upgrade', -1, -1, NULL, NULL)",
+        "INSERT INTO credit_entries VALUES (7, 1, 0, 'upgrade', -1, 0, 'mail', NULL)",
+        "INSERT INTO credit_entries VALUES (8, 1, 0, 'upgrade', -1, 0, NULL, NULL)",
+        "UPDATE services SET service = 'mail'",
+        "UPDATE services SET burst = 2",
+        "UPDATE services SET own_guaranteed_per_s = 5",
+        "UPDATE services SET next_tier = 'gold'",
         "INSERT INTO change_log VALUES (0, 'x', 0)",
         "INSERT INTO change_log VALUES (1, '', 0)",
     ] {

@@ -1,9 +1,12 @@
 //! Windows grow old: rows of minutes move into those of hours, those of hours into days, and the oldest are forgotten. Each
 //! step takes the oldest rows first, a bounded number, and is one with the transaction that it runs in.
 
+use crate::db::connection::AnyConnection;
+use crate::db::many_rows::{self, Cell};
 use crate::db::usage_records::{ADD_REASON_ON_CONFLICT, COUNTED, add_on_conflict};
-use crate::db::{DbError, WriteTx, schema::usage_records::dsl};
+use crate::db::{DbError, WriteTx};
 use diesel::prelude::*;
+use diesel::{QueryableByName, sql_types};
 
 /// Moves rows of windows of `from_s` seconds that begin before `before_s` (unix seconds) into windows of `to_s` seconds, at most
 /// `limit` of them, with their reasons; answers how many.
@@ -22,15 +25,15 @@ pub fn move_up(
         tx,
         &format!(
             "INSERT INTO usage_records (customer_id, service, window_start_s, window_length_s, {columns}) \
-             SELECT customer_id, service, {longer}, {to_s}, {sums} FROM usage_records"
+             SELECT customer_id, service, {longer}, {to_s}, {sums} FROM usage_records WHERE"
         ),
         &format!("GROUP BY customer_id, service, {longer} {}", add_on_conflict()),
     )?;
-    oldest.execute(
+    oldest.execute_on_reasons(
         tx,
         &format!(
             "INSERT INTO usage_reasons (customer_id, service, window_start_s, window_length_s, reason, count) \
-             SELECT customer_id, service, {longer}, {to_s}, reason, CAST(SUM(count) AS BIGINT) FROM usage_reasons"
+             SELECT customer_id, service, {longer}, {to_s}, reason, CAST(SUM(count) AS BIGINT) FROM usage_reasons WHERE"
         ),
         &format!("GROUP BY customer_id, service, {longer}, reason {ADD_REASON_ON_CONFLICT}"),
     )?;
@@ -46,42 +49,76 @@ pub fn forget(tx: &mut WriteTx<'_>, length_s: i64, before_s: i64, limit: u32) ->
     }
 }
 
-/// The oldest rows of a length: those up to a last one, in the order of the index by age.
+/// The oldest rows of a length, named by where they lie in the table: the order of one window's rows would have to be kept by an
+/// index, which each minute of every customer would pay for. Nobody else writes while the transaction lasts, so they stay there.
 struct Oldest {
-    length_s: i64,
-    last: (i64, i64, String),
+    /// As the database reads a list of them.
+    places: String,
+}
+
+#[derive(QueryableByName)]
+struct Place {
+    #[diesel(sql_type = sql_types::Text)]
+    place: String,
 }
 
 impl Oldest {
     fn of(tx: &mut WriteTx<'_>, length_s: i64, before_s: i64, limit: u32) -> Result<Option<Self>, DbError> {
-        let key = (dsl::window_start_s, dsl::customer_id, dsl::service);
-        let rows: Vec<(i64, i64, String)> = dsl::usage_records
-            .filter(dsl::window_length_s.eq(length_s))
-            .filter(dsl::window_start_s.lt(before_s))
-            .order(key)
-            .limit(i64::from(limit))
-            .select(key)
-            .load(tx.connection())?;
-        Ok(rows.into_iter().next_back().map(|last| Self { length_s, last }))
+        let connection = tx.connection();
+        let place = match connection {
+            AnyConnection::Sqlite(_) => "CAST(rowid AS TEXT)",
+            AnyConnection::Postgres(_) => "CAST(ctid AS TEXT)",
+        };
+        let text = format!(
+            "SELECT {place} AS place FROM usage_records WHERE window_length_s = {length_s} AND window_start_s < {before_s} \
+             ORDER BY window_start_s LIMIT {limit}"
+        );
+        let found: Vec<Place> = diesel::sql_query(text).load(connection)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let places = found.iter().map(|row| row.place.as_str());
+        Ok(Some(match connection {
+            AnyConnection::Sqlite(_) => {
+                Self { places: format!("[{}]", places.collect::<Vec<_>>().join(",")) }
+            }
+            AnyConnection::Postgres(_) => {
+                let quoted: Vec<String> = places.map(|place| format!("\"{place}\"")).collect();
+                Self { places: format!("{{{}}}", quoted.join(",")) }
+            }
+        }))
     }
 
-    /// Runs a statement on these rows.
+    /// Runs a statement on these rows; `before` ends with `WHERE`.
     fn execute(&self, tx: &mut WriteTx<'_>, before: &str, after: &str) -> Result<usize, DbError> {
-        let (start_s, customer, service) = &self.last;
         let connection = tx.connection();
-        let mark = crate::db::many_rows::mark(connection);
-        // The plain bound beside the comparison of rows is what an index is searched by on both databases.
+        let text = format!("{before} {} {after}", are_these(connection));
+        let cell = Cell::Text(self.places.clone());
+        Ok(many_rows::bind(text, std::iter::once(&cell)).execute(connection)?)
+    }
+
+    /// The same on their reasons.
+    fn execute_on_reasons(&self, tx: &mut WriteTx<'_>, before: &str, after: &str) -> Result<usize, DbError> {
+        let connection = tx.connection();
+        let key = "customer_id, service, window_start_s, window_length_s";
         let text = format!(
-            "{before} WHERE window_length_s = {} AND window_start_s <= {start_s} \
-             AND (window_start_s, customer_id, service) <= ({start_s}, {customer}, {mark}1) {after}",
-            self.length_s
+            "{before} ({key}) IN (SELECT {key} FROM usage_records WHERE {}) {after}",
+            are_these(connection)
         );
-        let cell = crate::db::many_rows::Cell::Text(service.clone());
-        Ok(crate::db::many_rows::bind(text, std::iter::once(&cell)).execute(connection)?)
+        let cell = Cell::Text(self.places.clone());
+        Ok(many_rows::bind(text, std::iter::once(&cell)).execute(connection)?)
     }
 
     fn delete(&self, tx: &mut WriteTx<'_>) -> Result<u64, DbError> {
-        self.execute(tx, "DELETE FROM usage_reasons", "")?;
-        Ok(self.execute(tx, "DELETE FROM usage_records", "")? as u64)
+        self.execute_on_reasons(tx, "DELETE FROM usage_reasons WHERE", "")?;
+        Ok(self.execute(tx, "DELETE FROM usage_records WHERE", "")? as u64)
+    }
+}
+
+/// The condition that a row of `usage_records` is one of the list that is bound to the statement.
+const fn are_these(connection: &AnyConnection) -> &'static str {
+    match connection {
+        AnyConnection::Sqlite(_) => "rowid IN (SELECT value FROM json_each(?1))",
+        AnyConnection::Postgres(_) => "ctid = ANY (CAST($1 AS tid[]))",
     }
 }

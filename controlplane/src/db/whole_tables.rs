@@ -36,20 +36,27 @@ macro_rules! tables {
 /// Every table but those in `LEFT_OUT` and `stream`, which a restore does not put back: it begins a new one. A table stands behind those that its
 /// foreign keys name.
 pub const TABLES: &[Table] = tables! {
-    customers [customer_id] { customer_id, wallet_address, status, created_at_ms }
+    customers [customer_id] { customer_id, wallet_address, status, created_at_ms, spending_limit_cents }
+    service_types [service] { service, title, open }
+    prices [item, valid_from_ms] { item, valid_from_ms, micro_usd }
     tiers [tier, valid_from_ms] {
         tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority, allowlist_entries_max,
+        subscription_cents, api_keys_included, api_keys_max, seal_keys_included, packages_per_seal_key,
     }
     plans [number] { number, guaranteed_per_s, burst_per_s, burst_priority }
     services [customer_id, service] {
-        customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms,
-        allowlist,
+        customer_id, service, state, state_before_suspension, state_before_billing, tier, plan, source, created_at_ms,
+        updated_at_ms, allowlist, burst, own_guaranteed_per_s, own_burst_per_s, own_burst_priority, paid, next_tier,
+        cancelled, pending_until_ms, version,
+    }
+    credit_entries [customer_id, number] {
+        customer_id, number, at_ms, kind, amount_cents, balance_cents, service, tier,
     }
     allowlist_entries [customer_id, service, prefix] { customer_id, service, prefix, created_at_ms }
     derivation_counters [customer_id, key_group] { customer_id, key_group, next }
     api_keys [fingerprint] {
         fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms,
-        expires_at_s,
+        expires_at_s, name, deleted_at_ms, last_used_at_s, by_owner, revision,
     }
     revocations [fingerprint] { fingerprint, in_force_from_s, kind, source, created_at_ms }
     operator_tokens [name] { name, token_sha256, created_at_ms, expires_at_ms, revoked_at_ms }
@@ -263,6 +270,11 @@ mod tests {
                 Cell::Integer(i64::from(u16::MAX)),
                 Cell::Integer(0),
                 Cell::Integer(20),
+                Cell::Integer(3_900),
+                Cell::Integer(2),
+                Cell::Integer(10),
+                Cell::Integer(1),
+                Cell::Integer(5),
             ]
         };
         let count = 2 * PAGE as i64 + 7;
