@@ -9,6 +9,7 @@
 mod driver;
 mod leader;
 mod requests;
+mod services;
 mod sign_ins;
 mod usage;
 
@@ -48,6 +49,7 @@ pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     let mut jobs = Vec::new();
     jobs.extend(usage::jobs(*usage));
     jobs.extend(requests::jobs(keep_requests));
+    jobs.extend(services::jobs());
     jobs.extend(sign_ins::forget_old_sign_ins());
     jobs
 }
