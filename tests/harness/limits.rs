@@ -38,20 +38,9 @@ pub fn customer_with(stack: &Stack, wallet: u64, rates: Rates) -> (u32, String) 
 
 /// Changes a customer's rates for Seal; in force at the edge when this returns.
 pub fn set_rates(stack: &Stack, customer: u32, rates: Rates) {
-    // TEMPORARY until `admin service rates` is there.
     let Rates { guaranteed_per_s, burst_per_s, burst_priority } = rates;
-    let program = "import sqlite3, sys, time\n\
-        db = sqlite3.connect(sys.argv[1], timeout=30)\n\
-        db.execute('INSERT INTO tiers (tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority) VALUES (?,?,?,?,?)', ('pro', int(time.time()*1000)-5, *map(int, sys.argv[2:])))\n\
-        db.commit()\n";
-    let done = std::process::Command::new("python3")
-        .args(["-c", program])
-        .arg(stack.state().join("suiftly.db"))
-        .args([guaranteed_per_s, burst_per_s, burst_priority].map(|n| n.to_string()))
-        .status()
-        .unwrap();
-    assert!(done.success());
-    stack.admin(&format!("service enable --customer {customer} --service seal --tier pro"));
+    let rates = format!("--guaranteed {guaranteed_per_s} --burst {burst_per_s} --priority {burst_priority}");
+    stack.admin(&format!("service rates --customer {customer} --service seal {rates}"));
 }
 
 /// How many of them a second, from a second after this moment on.

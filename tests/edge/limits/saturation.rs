@@ -1,7 +1,9 @@
 //! When all connections to the server are taken, guaranteed requests go first, and none is dropped for a burst one.
 
-use harness::Stack;
 use harness::limits::saturation::{MAXCONN, QUICK_ANSWERS, SLOW_ANSWERS, Saturated, Scenario, measure};
+use harness::limits::{Rates, customer_with};
+use harness::{Connection, Stack};
+use std::process::Command;
 use std::time::Duration;
 
 /// Both of the medians and of the 95th percentiles. What was measured is in benches/REPORT.md.
@@ -39,20 +41,24 @@ fn with_answers_of_one_and_a_half_seconds_no_guaranteed_request_is_dropped_for_b
     assert!(found.burst().dropped > 0, "the server was not saturated: {found:?}");
 }
 
-/// With a bound of 20 instead of 1,000, so that it is met.
-#[test]
-fn burst_beyond_those_who_may_wait_is_refused_at_once_and_not_billed() {
+/// A stack on which burst is refused when so many wait, instead of 1,000.
+fn stack_with_queue_of(waiting: u32) -> Stack {
     let mut stack = Stack::prepared(&[(MAXCONN, &QUICK_ANSWERS.connections.to_string())]);
     let config = std::fs::read_to_string(harness::repository().join("haproxy/haproxy.cfg")).unwrap();
     assert!(config.contains("{ queue ge 1000 }"));
-    stack.use_config(&config.replace("{ queue ge 1000 }", "{ queue ge 20 }"));
+    stack.use_config(&config.replace("{ queue ge 1000 }", &format!("{{ queue ge {waiting} }}")));
     for child in ["upstream", "serve"] {
         stack.start_child(child);
     }
     stack.wait_until_healthy();
     stack.start_child("haproxy");
     stack.wait_until_ready();
+    stack
+}
 
+#[test]
+fn burst_beyond_those_who_may_wait_is_refused_at_once_and_not_billed() {
+    let stack = stack_with_queue_of(20);
     let found = measure(&stack, &QUICK_ANSWERS);
     no_guaranteed_was_dropped(&found);
     let burst = found.burst();
@@ -66,6 +72,34 @@ fn burst_beyond_those_who_may_wait_is_refused_at_once_and_not_billed() {
             let told = ["guaranteed", "burst", "unserved"].map(|name| usage[name].as_u64());
             (told == expected.map(|count| Some(count as u64))).then_some(())
         });
+    }
+}
+
+#[test]
+fn who_may_not_even_wait_is_told_so_in_json_and_in_grpc() {
+    let stack = stack_with_queue_of(0);
+    let (customer, line) =
+        customer_with(&stack, 1, Rates { guaranteed_per_s: 1, burst_per_s: 9, burst_priority: 3 });
+    let mut connection = Connection::open(stack.edge.number()).unwrap();
+    assert_eq!(connection.get(&[&line]).unwrap().status, 200, "guaranteed");
+    let answer = connection.get(&[&line]).unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "no_backend"));
+    assert_eq!(answer.field("retry-after"), Some("1"));
+
+    stack.admin(&format!("service enable --customer {customer} --service grpc --tier pro"));
+    stack.admin(&format!(
+        "service rates --customer {customer} --service grpc --guaranteed 0 --burst 9 --priority 3"
+    ));
+    let line = format!("X-API-Key: {}", stack.key(customer, "grpc").0);
+    let url = format!("http://127.0.0.1:{}/a.Service/Call", stack.edge.number());
+    let said = Command::new("curl")
+        .args(["-s", "-m", "5", "--http2-prior-knowledge", "-D", "-", "-X", "POST", "-H", &line])
+        .args(["-H", "content-type: application/grpc", &url])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    for words in ["HTTP/2 200", "grpc-status: 14", "grpc-message: no_backend", "application/grpc"] {
+        assert!(said.contains(words), "{words}: {said}");
     }
 }
 
