@@ -10,6 +10,7 @@ mod driver;
 mod leader;
 mod requests;
 mod sign_ins;
+mod tier_changes;
 mod usage;
 
 pub use driver::{Running, start};
@@ -49,5 +50,6 @@ pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     jobs.extend(usage::jobs(*usage));
     jobs.extend(requests::jobs(keep_requests));
     jobs.extend(sign_ins::forget_old_sign_ins());
+    jobs.extend(tier_changes::give_services_what_their_tier_means());
     jobs
 }

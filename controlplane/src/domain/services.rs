@@ -101,6 +101,23 @@ pub fn make_move(
     })
 }
 
+/// Gives a service the plan that its tier means now, and tells the edges; answers whether it had another one.
+pub(in crate::domain) fn refresh_plan(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    service: &ServiceRow,
+    now_ms: i64,
+) -> Result<bool, DomainError> {
+    let rates = tiers::rates_at(tx, service.tier, now_ms)?;
+    let after = ServiceRow { plan: plan_with(tx, rates, now_ms)?, ..*service };
+    if after.plan == service.plan {
+        return Ok(false);
+    }
+    services::update(tx, lock, &after, now_ms)?;
+    tell_the_edge(tx, lock, Some(service), &after, now_ms)?;
+    Ok(true)
+}
+
 /// What was and what is, for the activity log.
 fn detail_of(before: Option<&ServiceRow>, after: &ServiceRow) -> Value {
     let from = before.map_or(ServiceState::NotProvisioned, |before| before.state);
