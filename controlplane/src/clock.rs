@@ -123,6 +123,35 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A month of the calendar, UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Month {
+    /// Its first moment, unix milliseconds.
+    pub start_ms: i64,
+    /// The first moment after it.
+    pub end_ms: i64,
+}
+
+impl Month {
+    /// The month in which a moment lies.
+    pub fn of(unix_ms: i64) -> Self {
+        let (year, month, _) = civil_from_days(unix_ms.div_euclid(MS_PER_S * S_PER_DAY));
+        let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+        let first_of = |year, month| days_from_civil(year, month, 1) * S_PER_DAY * MS_PER_S;
+        Self { start_ms: first_of(year, month), end_ms: first_of(next_year, next_month) }
+    }
+
+    /// How many days it has.
+    pub const fn days(&self) -> i64 {
+        (self.end_ms - self.start_ms) / (MS_PER_S * S_PER_DAY)
+    }
+
+    /// How many of them are left, the day of this moment counted.
+    pub const fn days_left(&self, unix_ms: i64) -> i64 {
+        (self.end_ms - unix_ms + MS_PER_S * S_PER_DAY - 1) / (MS_PER_S * S_PER_DAY)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +190,21 @@ mod tests {
             "+026-11-21T09:05:00Z",
         ] {
             assert_eq!(rfc3339_from(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        let at = |text: &str| rfc3339_from(text).unwrap_or_default();
+        for (moment, start, end, days, left) in [
+            ("2026-11-21T09:05:00Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", 30, 10),
+            ("2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z", 31, 1),
+            ("2028-02-01T00:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z", 29, 29),
+            ("2027-02-28T00:00:00Z", "2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", 28, 1),
+        ] {
+            let month = Month::of(at(moment));
+            assert_eq!(month, Month { start_ms: at(start), end_ms: at(end) }, "{moment}");
+            assert_eq!((month.days(), month.days_left(at(moment))), (days, left), "{moment}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod api_keys;
 pub mod api_tokens;
 pub mod change_log;
 mod connection;
+pub mod credit_entries;
 pub mod customer_lock;
 pub mod customers;
 pub mod derivation_counters;

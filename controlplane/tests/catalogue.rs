@@ -282,7 +282,7 @@ fn a_service_type_is_closed_and_renamed(backend: Backend) {
     assert!(set_type(database, Service::Graphql, &change).unwrap().changed);
     assert!(!set_type(database, Service::Graphql, &change).unwrap().changed);
     let types = catalogue::all(database).unwrap().service_types;
-    let open: Vec<(&str, bool)> = types.iter().map(|of| (of.service.name(), of.open)).collect();
+    let open: Vec<(&str, bool)> = types.iter().map(|of| (of.service.name(), of.is_open)).collect();
     assert_eq!(open, [("graphql", false), ("grpc", true), ("seal", true)]);
     assert_eq!(types[0].title, "GraphQL for Sui");
 }

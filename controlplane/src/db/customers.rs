@@ -66,6 +66,26 @@ pub fn find_profile(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<
     found.map(profile).transpose()
 }
 
+/// When a customer was made (unix milliseconds), and how much may be charged to it in 28 days (cents; 0 is without limit).
+pub fn spending_limit(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<(i64, i64)>, DbError> {
+    Ok(dsl::customers
+        .find(i64::from(customer.get()))
+        .select((dsl::created_at_ms, dsl::spending_limit_cents))
+        .first(tx.connection())
+        .optional()?)
+}
+
+/// Writes how much may be charged to the locked customer in 28 days, in cents; 0 is without limit.
+pub fn set_spending_limit(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    limit_cents: i64,
+) -> Result<(), DbError> {
+    let target = dsl::customers.find(i64::from(lock.customer().get()));
+    diesel::update(target).set(dsl::spending_limit_cents.eq(limit_cents)).execute(tx.connection())?;
+    Ok(())
+}
+
 /// The customer with this wallet.
 pub fn find_by_wallet(tx: &mut ReadTx<'_>, wallet: &WalletAddress) -> Result<Option<CustomerRow>, DbError> {
     let found: Option<(i64, String)> = dsl::customers

@@ -69,6 +69,7 @@ diesel::table! {
         guaranteed_per_s -> BigInt,
         burst_per_s -> BigInt,
         burst_priority -> BigInt,
+        retired_at_ms -> Nullable<BigInt>,
     }
 }
 

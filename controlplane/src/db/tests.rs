@@ -122,7 +122,8 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 number: 1_023_i64,
                 guaranteed_per_s: 1_048_575_i64,
                 burst_per_s: 1_048_575_i64,
-                burst_priority: 255_i64
+                burst_priority: 255_i64,
+                retired_at_ms: Some(BIG)
             }
         ),
         wide_round_trip!(
@@ -441,7 +442,8 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
     let mut run = |statement: &str| diesel::sql_query(statement).execute(&mut database.connection);
     let wallet = format!("0x{}", "a".repeat(64));
     run(&format!("INSERT INTO customers (customer_id, wallet_address, status, created_at_ms) VALUES (7, '{wallet}', 'active', 0)")).unwrap();
-    run("INSERT INTO plans VALUES (1, 12, 0, 0)").unwrap();
+    run("INSERT INTO plans (number, guaranteed_per_s, burst_per_s, burst_priority) VALUES (1, 12, 0, 0)")
+        .unwrap();
     run("INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'seal', 'enabled', NULL, 'pro', 1, 'x', 0, 0, 0)").unwrap();
     run("INSERT INTO allowlist_entries VALUES (7, 'seal', '::/0', 0)").unwrap();
     for statement in [
@@ -452,8 +454,8 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "UPDATE customers SET customer_id = 4294967296",
         "UPDATE customers SET wallet_address = upper(wallet_address)",
         "UPDATE customers SET status = 'gone'",
-        "INSERT INTO plans VALUES (2, 12, 0, 0)",
-        "INSERT INTO plans VALUES (1024, 1, 1, 1)",
+        "INSERT INTO plans (number, guaranteed_per_s, burst_per_s, burst_priority) VALUES (2, 12, 0, 0)",
+        "INSERT INTO plans (number, guaranteed_per_s, burst_per_s, burst_priority) VALUES (1024, 1, 1, 1)",
         "INSERT INTO tiers (tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority) VALUES ('gold', 0, 1, 1, 1)",
         "UPDATE tiers SET allowlist_entries_max = 1001",
         "UPDATE tiers SET allowlist_entries_max = -1",

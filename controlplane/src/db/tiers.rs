@@ -2,9 +2,28 @@
 
 use crate::db::schema::tiers::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, number, word};
-use crate::domain::catalogue::{TierRow, TierTerms};
+use crate::domain::catalogue::TierRow;
 use crate::domain::{Rates, Tier};
 use diesel::prelude::*;
+
+/// What a tier is and costs at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TierTerms {
+    /// Its rates.
+    pub rates: Rates,
+    /// What a month costs, in cents.
+    pub subscription_cents: i64,
+    /// How many entries an allowlist can have; 0: there is none.
+    pub allowlist_entries_max: u32,
+    /// How many API keys of a service the price includes.
+    pub api_keys_included: u32,
+    /// How many there can be.
+    pub api_keys_max: u32,
+    /// How many Seal keys the price includes.
+    pub seal_keys_included: u32,
+    /// How many packages a Seal key includes.
+    pub packages_per_seal_key: u32,
+}
 
 type Columns = (String, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 const COLUMNS: (
@@ -46,16 +65,6 @@ pub fn terms_at(tx: &mut ReadTx<'_>, tier: Tier, now_ms: i64) -> Result<TierTerm
         DbError::unexpected("tiers", format!("{} has no row that is valid now", tier.word()))
     })?;
     Ok(row(columns)?.terms)
-}
-
-/// The rates that a tier has at a moment.
-pub fn rates_at(tx: &mut ReadTx<'_>, tier: Tier, now_ms: i64) -> Result<Rates, DbError> {
-    Ok(terms_at(tx, tier, now_ms)?.rates)
-}
-
-/// How many entries a tier's allowlists may have at a moment; 0 is no allowlist.
-pub fn allowlist_entries_max_at(tx: &mut ReadTx<'_>, tier: Tier, now_ms: i64) -> Result<u32, DbError> {
-    Ok(terms_at(tx, tier, now_ms)?.allowlist_entries_max)
 }
 
 /// Every row, past and coming, by tier from the smallest and then by its moment.

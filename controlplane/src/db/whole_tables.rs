@@ -43,7 +43,7 @@ pub const TABLES: &[Table] = tables! {
         tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority, allowlist_entries_max,
         subscription_cents, api_keys_included, api_keys_max, seal_keys_included, packages_per_seal_key,
     }
-    plans [number] { number, guaranteed_per_s, burst_per_s, burst_priority }
+    plans [number] { number, guaranteed_per_s, burst_per_s, burst_priority, retired_at_ms }
     services [customer_id, service] {
         customer_id, service, state, state_before_suspension, state_before_billing, tier, plan, source, created_at_ms,
         updated_at_ms, allowlist, burst, own_guaranteed_per_s, own_burst_per_s, own_burst_priority, paid, next_tier,

@@ -8,34 +8,15 @@ mod bounds;
 mod changes;
 
 pub use crate::db::prices::price_at;
-pub use crate::db::tiers::terms_at;
+pub use crate::db::service_types::ServiceTypeRow;
+pub use crate::db::tiers::{TierTerms, terms_at};
 pub use changes::{
     PriceSet, TermsChange, TermsSet, TypeChange, TypeSet, set_price, set_terms, set_type, withdraw_price,
     withdraw_terms,
 };
 
 use crate::db::{Database, DbError, prices, service_types, tiers};
-use crate::domain::{Rates, Tier};
-use apikey::Service;
-
-/// Everything that a tier means, for one service of one customer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TierTerms {
-    /// How many requests a second are served.
-    pub rates: Rates,
-    /// The subscription of a month, in US cents.
-    pub subscription_cents: i64,
-    /// API keys that the subscription pays for.
-    pub api_keys_included: u32,
-    /// The most API keys that there may be.
-    pub api_keys_max: u32,
-    /// Seal keys that the subscription pays for.
-    pub seal_keys_included: u32,
-    /// Packages that come with each Seal key that is included.
-    pub packages_per_seal_key: u32,
-    /// The most entries of an allowlist; 0 is no allowlist.
-    pub allowlist_entries_max: u32,
-}
+use crate::domain::Tier;
 
 /// What a tier means from a moment on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,17 +54,6 @@ pub struct PriceRow {
     pub micro_usd: i64,
 }
 
-/// A kind of service that can be sold.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ServiceType {
-    /// Which.
-    pub service: Service,
-    /// What people call it.
-    pub title: String,
-    /// Whether anybody can subscribe now; who has it keeps it.
-    pub open: bool,
-}
-
 /// All rows of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Catalogue {
@@ -92,7 +62,7 @@ pub struct Catalogue {
     /// By item, then by moment.
     pub prices: Vec<PriceRow>,
     /// By name.
-    pub service_types: Vec<ServiceType>,
+    pub service_types: Vec<ServiceTypeRow>,
 }
 
 /// Everything that the catalogue holds, past and coming.

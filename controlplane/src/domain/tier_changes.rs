@@ -31,15 +31,15 @@ pub fn refresh_some(database: &mut Database, now_ms: i64) -> Result<u64, DomainE
 /// The groups whose plan may not be what their tier means; read without keeping writers waiting.
 fn groups_to_look_at(database: &mut Database, now_ms: i64) -> Result<Vec<PlanGroup>, DomainError> {
     database.read(|tx| {
-        let plans = plans::all(tx)?;
+        let plans = plans::ever(tx)?;
         let mut meant = Vec::new();
         for tier in Tier::ALL {
-            meant.push((*tier, tiers::rates_at(tx, *tier, now_ms)?));
+            meant.push((*tier, tiers::terms_at(tx, *tier, now_ms)?.rates));
         }
         let is_right = |group: &PlanGroup| {
-            let plan = plans.iter().find(|plan| plan.number == group.plan);
+            let plan = plans.iter().map(|row| row.plan).find(|plan| plan.number == group.plan);
             let rates = meant.iter().find(|(tier, _)| *tier == group.tier).map(|(_, rates)| *rates);
-            plan.zip(rates).is_some_and(|(plan, rates)| says(plan, rates, group.burst))
+            plan.zip(rates).is_some_and(|(plan, rates)| says(&plan, rates, group.burst))
         };
         let mut groups = services::plan_groups(tx)?;
         groups.retain(|group| !is_right(group));

@@ -3,4 +3,6 @@
 pub mod account;
 pub mod activity;
 pub mod auth;
+pub mod keys;
+pub mod services;
 pub mod tokens;

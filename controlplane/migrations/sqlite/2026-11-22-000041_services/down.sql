@@ -18,6 +18,7 @@ ALTER TABLE old_api_keys RENAME TO api_keys;
 CREATE INDEX api_keys_of_customer ON api_keys (customer_id, service);
 
 DROP INDEX services_pending;
+DROP INDEX services_by_plan;
 
 CREATE TABLE old_services (
     customer_id BIGINT NOT NULL REFERENCES customers (customer_id),
@@ -60,6 +61,7 @@ ALTER TABLE old_services RENAME TO services;
 ALTER TABLE old_allowlist_entries RENAME TO allowlist_entries;
 
 DROP TABLE credit_entries;
+ALTER TABLE plans DROP COLUMN retired_at_ms;
 ALTER TABLE customers DROP COLUMN spending_limit_cents;
 DROP TABLE prices;
 ALTER TABLE tiers DROP COLUMN packages_per_seal_key;

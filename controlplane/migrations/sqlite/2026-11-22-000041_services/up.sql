@@ -39,6 +39,10 @@ INSERT INTO prices (item, valid_from_ms, micro_usd) VALUES
     ('seal_key_month', 0, 5000000),
     ('package_month', 0, 2000000);
 
+-- A plan that no service names any more leaves the edges, so that their list stays short; its row stays, and its number keeps its
+-- meaning. NULL: the edges know it.
+ALTER TABLE plans ADD COLUMN retired_at_ms BIGINT;
+
 -- How much may be charged in 28 days from the account's creation on; 0 is without limit.
 ALTER TABLE customers ADD COLUMN spending_limit_cents BIGINT NOT NULL DEFAULT 25000
     CHECK (spending_limit_cents = 0 OR spending_limit_cents BETWEEN 1000 AND 100000000);
@@ -131,6 +135,8 @@ DROP TABLE services;
 ALTER TABLE new_services RENAME TO services;
 ALTER TABLE new_allowlist_entries RENAME TO allowlist_entries;
 
+-- Which services name a plan.
+CREATE INDEX services_by_plan ON services (plan);
 -- What is pending, in the order in which it happens.
 CREATE INDEX services_pending ON services (pending_until_ms) WHERE pending_until_ms IS NOT NULL;
 

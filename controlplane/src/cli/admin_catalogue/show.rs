@@ -5,7 +5,7 @@ use crate::cli::{Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
 use crate::db::Database;
-use crate::domain::catalogue::{self, Catalogue, PriceRow, ServiceType, TierRow};
+use crate::domain::catalogue::{self, Catalogue, PriceRow, ServiceTypeRow, TierRow};
 use clap::Args;
 use serde::Serialize;
 
@@ -152,15 +152,15 @@ pub(super) fn price_answer(row: &PriceRow) -> PriceAnswer {
     PriceAnswer { item: row.item.word(), valid_from: rfc3339_ms(row.valid_from_ms), micro_usd: row.micro_usd }
 }
 
-pub(super) fn type_answer(of: &ServiceType) -> Type {
-    Type { service: of.service.name(), title: of.title.clone(), open: of.open }
+pub(super) fn type_answer(of: &ServiceTypeRow) -> Type {
+    Type { service: of.service.name(), title: of.title.clone(), open: of.is_open }
 }
 
 fn text_of(
     at_ms: i64,
     tiers: &[(Standing, TierRow)],
     prices: &[(Standing, PriceRow)],
-    types: &[ServiceType],
+    types: &[ServiceTypeRow],
 ) -> String {
     let mut text = String::new();
     let headings =
@@ -222,10 +222,10 @@ pub(super) fn price_table(rows: &[PriceRow]) -> String {
     text
 }
 
-pub(super) fn type_table(types: &[ServiceType]) -> String {
+pub(super) fn type_table(types: &[ServiceTypeRow]) -> String {
     let mut text = format!("{:8}  {:6}  {}\n", "SERVICE", "", "TITLE");
     for of in types {
-        let open = if of.open { "open" } else { "closed" };
+        let open = if of.is_open { "open" } else { "closed" };
         text.push_str(&format!("{:8}  {open:6}  {}\n", of.service.name(), of.title));
     }
     text

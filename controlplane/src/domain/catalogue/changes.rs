@@ -2,7 +2,7 @@
 
 use crate::clock::rfc3339_ms;
 use crate::db::{Database, prices, service_types, tiers};
-use crate::domain::catalogue::{PriceItem, PriceRow, ServiceType, TierRow, TierTerms, bounds};
+use crate::domain::catalogue::{PriceItem, PriceRow, ServiceTypeRow, TierRow, TierTerms, bounds};
 use crate::domain::{DomainError, Rates, Tier};
 use apikey::Service;
 
@@ -183,7 +183,7 @@ pub struct TypeChange {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TypeSet {
     /// The type.
-    pub service_type: ServiceType,
+    pub service_type: ServiceTypeRow,
     /// Whether anything was changed.
     pub changed: bool,
 }
@@ -199,13 +199,14 @@ pub fn set_type(
 ) -> Result<TypeSet, DomainError> {
     change.title.as_deref().map_or(Ok(()), bounds::title)?;
     database.write(|tx| {
-        let before = service_types::find(tx, service)?.ok_or_else(|| {
+        let found = service_types::all(tx)?.into_iter().find(|row| row.service == service);
+        let before = found.ok_or_else(|| {
             DomainError::Refused(format!("the service type {service} is not in the catalogue"))
         })?;
-        let service_type = ServiceType {
+        let service_type = ServiceTypeRow {
             service,
             title: change.title.clone().unwrap_or_else(|| before.title.clone()),
-            open: change.open.unwrap_or(before.open),
+            is_open: change.open.unwrap_or(before.is_open),
         };
         let is_changed = service_type != before;
         if is_changed {

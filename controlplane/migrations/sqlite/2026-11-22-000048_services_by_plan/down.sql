@@ -1,1 +1,0 @@
-DROP INDEX services_by_plan;
