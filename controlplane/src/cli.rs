@@ -5,6 +5,7 @@
 
 pub mod admin_activity;
 pub mod admin_allowlist;
+pub mod admin_catalogue;
 pub mod admin_credit;
 pub mod admin_customer;
 pub mod admin_customer_find;
@@ -150,6 +151,9 @@ enum Admin {
     /// Tokens for the operators' paths of the API
     #[command(subcommand, after_help = "Example:\n  suiftly admin token create --name on-call")]
     Token(admin_token::TokenCommand),
+    /// What is sold: tiers, prices and service types, from when on
+    #[command(subcommand, after_help = "Example:\n  suiftly admin catalogue show")]
+    Catalogue(admin_catalogue::CatalogueCommand),
     /// Edges on other machines, and their tokens
     #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
     Edge(admin_edge::EdgeCommand),
@@ -235,6 +239,7 @@ fn dispatch(
         Command::Admin(Admin::Session(command)) => admin_session::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
+        Command::Admin(Admin::Catalogue(command)) => admin_catalogue::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Admin(Admin::Usage(arguments)) => admin_usage::run(&arguments, config, &clock),
         Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),

@@ -30,6 +30,7 @@ pub mod operator_tokens;
 pub mod plans;
 pub mod pool;
 mod postgres;
+pub mod prices;
 mod read_tx;
 pub mod refresh_tokens;
 pub mod request_cursors;

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod allowlists;
 pub mod api_tokens;
+pub mod catalogue;
 pub mod credit;
 pub mod customer_status;
 pub mod customers;
@@ -21,6 +22,7 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod support;
+pub mod tier_changes;
 pub mod token;
 pub mod usage;
 mod wallet;

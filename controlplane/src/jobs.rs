@@ -11,6 +11,7 @@ mod leader;
 mod requests;
 mod services;
 mod sign_ins;
+mod tier_changes;
 mod usage;
 
 pub use driver::{Running, start};
@@ -51,5 +52,6 @@ pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     jobs.extend(requests::jobs(keep_requests));
     jobs.extend(services::jobs());
     jobs.extend(sign_ins::forget_old_sign_ins());
+    jobs.extend(tier_changes::give_services_what_their_tier_means());
     jobs
 }

@@ -71,7 +71,9 @@ fn whatever_is_done_at_once_in_any_order_leaves_what_must_always_hold(backend: B
             customers::create(&mut database, &wallet, NOW_MS).unwrap().customer
         })
         .collect();
-    ids.iter().for_each(|id| drop(credit::grant(&mut database, *id, 30_000, NOW_MS).unwrap()));
+    for id in &ids {
+        credit::grant(&mut database, *id, 30_000, NOW_MS).unwrap();
+    }
     let mut followed = Mirror::from_snapshot(database.read(feed::snapshot).unwrap());
     // Time goes on for all of them, an hour a step: months end in it.
     let hours = AtomicU64::new(0);

@@ -1,7 +1,7 @@
-//! What can be sold.
+//! What can be sold: a row a service type. Types are added by a migration; title and whether it is open are changed here.
 
 use crate::db::schema::service_types::dsl;
-use crate::db::{DbError, ReadTx, word};
+use crate::db::{DbError, ReadTx, WriteTx, word};
 use apikey::Service;
 use diesel::prelude::*;
 
@@ -38,4 +38,11 @@ pub fn is_open(tx: &mut ReadTx<'_>, service: Service) -> Result<bool, DbError> {
     let open: Option<i64> =
         dsl::service_types.find(service.name()).select(dsl::open).first(tx.connection()).optional()?;
     Ok(open == Some(1))
+}
+
+/// Writes title and whether it is open.
+pub fn update(tx: &mut WriteTx<'_>, row: &ServiceTypeRow) -> Result<(), DbError> {
+    let columns = (dsl::title.eq(&row.title), dsl::open.eq(i64::from(row.is_open)));
+    diesel::update(dsl::service_types.find(row.service.name())).set(columns).execute(tx.connection())?;
+    Ok(())
 }

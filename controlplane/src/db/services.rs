@@ -5,6 +5,7 @@ use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number, wor
 use crate::domain::{CustomerStatus, GrantSource, Rates, ServiceState, Tier};
 use apikey::{CustomerId, Service};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use edgeformat::{PlanNumber, PolicyKey};
 
 /// A customer's service.
@@ -113,6 +114,71 @@ pub fn due(tx: &mut ReadTx<'_>, now_ms: i64, limit: i64) -> Result<Vec<PolicyKey
             Ok(PolicyKey { customer: customer_id("services", customer)?, service })
         })
         .collect()
+}
+
+/// What many services have in common that have no rates of their own: these decide their plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlanGroup {
+    /// Their tier.
+    pub tier: Tier,
+    /// Whether their customers want the tier's burst.
+    pub burst: bool,
+    /// The plan that they have.
+    pub plan: PlanNumber,
+}
+
+#[derive(QueryableByName)]
+struct GroupColumns {
+    #[diesel(sql_type = Text)]
+    tier: String,
+    #[diesel(sql_type = BigInt)]
+    burst: i64,
+    #[diesel(sql_type = BigInt)]
+    plan: i64,
+}
+
+/// Every group that there is. It costs a look into an index for each plan, tier and word about burst, however many services there
+/// are: 120 with 20 plans.
+pub fn plan_groups(tx: &mut ReadTx<'_>) -> Result<Vec<PlanGroup>, DbError> {
+    let tiers = Tier::ALL.iter().map(|tier| format!("SELECT '{}' AS tier", tier.word()));
+    let tiers = tiers.collect::<Vec<_>>().join(" UNION ALL ");
+    // The inner query with its LIMIT is one look each; a join, or DISTINCT, would have the server read the whole index.
+    let query = format!(
+        "SELECT tier, burst, plan FROM (\
+            SELECT t.tier, b.burst, plans.number AS plan, (\
+                SELECT 1 FROM services AS s WHERE s.own_guaranteed_per_s IS NULL \
+                AND s.state <> 'not_provisioned' AND s.tier = t.tier AND s.plan = plans.number AND s.burst = b.burst LIMIT 1\
+            ) AS there \
+            FROM plans CROSS JOIN ({tiers}) AS t CROSS JOIN (\
+                SELECT CAST(0 AS BIGINT) AS burst UNION ALL SELECT CAST(1 AS BIGINT)\
+            ) AS b\
+        ) AS looked WHERE there = 1 ORDER BY tier, burst, plan"
+    );
+    let rows: Vec<GroupColumns> = diesel::sql_query(query).load(tx.connection())?;
+    rows.into_iter()
+        .map(|columns| {
+            Ok(PlanGroup {
+                tier: word("services", "tier", &columns.tier)?,
+                burst: columns.burst == 1,
+                plan: PlanNumber::new(number("services", "plan", columns.plan)?)
+                    .ok_or_else(|| DbError::unexpected("services", "plan is 0"))?,
+            })
+        })
+        .collect()
+}
+
+/// At most `limit` services of a group.
+pub fn of_plan_group(tx: &mut ReadTx<'_>, group: &PlanGroup, limit: i64) -> Result<Vec<ServiceRow>, DbError> {
+    let rows: Vec<Columns> = dsl::services
+        .filter(dsl::own_guaranteed_per_s.is_null())
+        .filter(dsl::state.ne(ServiceState::NotProvisioned.word()))
+        .filter(dsl::tier.eq(group.tier.word()))
+        .filter(dsl::plan.eq(i64::from(group.plan.get())))
+        .filter(dsl::burst.eq(i64::from(group.burst)))
+        .limit(limit)
+        .select(Columns::as_select())
+        .load(tx.connection())?;
+    rows.into_iter().map(row).collect()
 }
 
 /// Adds a service of the locked customer.
