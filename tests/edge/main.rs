@@ -20,6 +20,7 @@ mod allowlists;
 mod answers;
 mod changes;
 mod configuration;
+mod customer_api;
 mod customer_status;
 mod doctor;
 mod edge_commands;

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod customer_api;
 pub mod edge_log;
 pub mod http;
 pub mod keys;

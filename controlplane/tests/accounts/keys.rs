@@ -1,12 +1,16 @@
 //! API keys over the API: made, named, listed, replaced, ended.
 
 use crate::customer::Customer;
+use crate::harness::accounts::Raw;
 use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::sign_in::at_once;
 use apikey::{Fingerprint, KeyText};
 use controlplane::db::revocations;
+use controlplane::domain::RevocationSource;
+use controlplane::domain::keys::set_derivations_max;
 use controlplane::domain::requests::{Batch, store};
+use controlplane::domain::revocations::{RevocableFingerprint, revoke};
 use edgeformat::{Revocation, RevocationKind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -15,6 +19,7 @@ on_both_databases! {
     a_key_is_shown_once_and_is_one_that_the_edge_knows,
     there_are_at_most_ten_keys_and_five_are_made_in_an_hour,
     of_64_requests_at_once_ten_make_keys_with_ten_derivations,
+    who_has_used_all_derivations_gets_more_from_an_operator_and_none_is_given_twice,
     a_revoked_key_keeps_its_place_and_a_deleted_one_does_not,
     a_key_is_renamed_and_its_expiry_changed,
     a_rotated_key_dies_when_its_owner_says,
@@ -129,6 +134,33 @@ fn of_64_requests_at_once_ten_make_keys_with_ten_derivations(backend: Backend) {
     customer.subscribe("grpc", "starter").with(201);
     let answers = at_once(64, || customer.key("grpc").status);
     assert_eq!((answers[&201], answers[&429]), (5, 59));
+}
+
+fn who_has_used_all_derivations_gets_more_from_an_operator_and_none_is_given_twice(backend: Backend) {
+    let server = Server::on(backend);
+    let customer = customer(&server);
+    assert_eq!(customer.key("seal").with(201)["derivation"], 1);
+    let raw = Raw::of(&server.place);
+    raw.run("UPDATE derivation_counters SET next = 1000");
+    assert_eq!(customer.key("seal").with(201)["derivation"], 1_000);
+    customer.key("seal").is_problem(409, "derivations_exhausted");
+    let give = |most| set_derivations_max(&mut server.database(), customer.id, most);
+    assert!(give(999).is_err() && give(1_024).is_err());
+    give(1_002).unwrap();
+    assert_eq!(customer.key("seal").with(201)["derivation"], 1_001);
+    // One whose key was stolen before it was made is left out.
+    let stolen = Fingerprint::of(
+        apikey::Version::V1,
+        apikey::Group::new(1).unwrap(),
+        apikey::Derivation::new(1_002).unwrap(),
+        customer.id,
+    );
+    let chunk = [RevocableFingerprint::try_from(stolen).unwrap()];
+    let now_ms = server.clock.now_ms();
+    revoke(&mut server.database(), &chunk, RevocationSource::Operator, now_ms).unwrap();
+    customer.key("seal").is_problem(409, "derivations_exhausted");
+    give(1_023).unwrap();
+    assert_eq!(customer.key("seal").with(201)["derivation"], 1_003);
 }
 
 fn a_revoked_key_keeps_its_place_and_a_deleted_one_does_not(backend: Backend) {

@@ -26,6 +26,7 @@ on_both_databases! {
     nobody_sees_or_changes_anothers_services,
     a_token_needs_the_scope_to_change_a_service,
     a_type_that_is_closed_can_be_kept_and_not_be_had,
+    the_catalogue_says_what_can_be_had_and_what_it_costs_now,
 }
 
 /// What the edges are told of a customer's service.
@@ -406,4 +407,30 @@ fn a_type_that_is_closed_can_be_kept_and_not_be_had(backend: Backend) {
     crate::harness::accounts::Raw::of(&server.place).run("UPDATE service_types SET open = 0");
     customer.subscribe("grpc", "starter").is_problem(409, "service_not_offered");
     customer.patch("/services/seal", &json!({"tier": "pro"})).with(200);
+}
+
+fn the_catalogue_says_what_can_be_had_and_what_it_costs_now(backend: Backend) {
+    let server = Server::on(backend);
+    let customer = Customer::new(&server, 1);
+    let read = customer.get("/catalogue").with(200);
+    let names: Vec<&str> =
+        read["services"].as_array().unwrap().iter().map(|item| item["service"].as_str().unwrap()).collect();
+    assert_eq!(names, ["graphql", "grpc", "seal"]);
+    assert_eq!(read["services"][2], json!({"service": "seal", "title": "Seal key servers", "open": true}));
+    let expected = json!({
+        "tier": "pro", "subscription_cents": 3_900, "guaranteed_per_s": 200, "burst_per_s": 500,
+        "allowlist_entries_max": 20, "api_keys_included": 2, "api_keys_max": 10, "seal_keys_included": 1,
+        "packages_per_seal_key": 5,
+    });
+    assert_eq!(read["tiers"][1], expected);
+    assert_eq!(read["prices"]["request_micro_usd"], 100);
+    crate::harness::accounts::Raw::of(&server.place).run(
+        "INSERT INTO prices VALUES ('request', 1795251900123, 90); INSERT INTO prices VALUES ('request', 1795251900124, 80); \
+         UPDATE service_types SET open = 0 WHERE service = 'grpc'",
+    );
+    let read = customer.get("/catalogue").with(200);
+    assert_eq!(
+        (&read["prices"]["request_micro_usd"], &read["services"][1]["open"]),
+        (&json!(90), &json!(false))
+    );
 }
