@@ -30,7 +30,7 @@ on_both_databases! {
 const NOW_MS: i64 = 1_795_251_900_123;
 const CUSTOMERS: u32 = 3;
 const WRITERS: u64 = 4;
-const OPERATIONS: u64 = 150;
+const OPERATIONS: u64 = 600;
 const OPERATIONS_FULL: u64 = 5_000;
 
 /// Splitmix64.
