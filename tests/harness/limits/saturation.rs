@@ -39,12 +39,12 @@ pub const QUICK_ANSWERS: Scenario<'_> = Scenario {
     length: Duration::from_secs(5),
 };
 
-/// A server whose answers take longer than most: 2.7 a second, of which 2 are guaranteed. Burst has all connections when a
+/// A server whose answers take longer than most: 5.3 a second, of which 4 are guaranteed. Burst has all connections when a
 /// guaranteed request comes.
 pub const SLOW_ANSWERS: Scenario<'_> = Scenario {
-    connections: 4,
+    connections: 8,
     answer_ms: 1_500,
-    customers: &[(rates(1, 500, 3), 40), (rates(1, 0, 3), 1)],
+    customers: &[(rates(2, 500, 3), 40), (rates(2, 0, 3), 2)],
     length: Duration::from_secs(8),
 };
 
@@ -127,10 +127,12 @@ pub fn measure(stack: &Stack, scenario: &Scenario<'_>) -> Saturated {
         // Who waits in the queue keeps its connection.
         connections: (offered_per_s().sum::<u32>() * UNDER_WAY_AT_MOST_S) as usize,
     };
-    let calls = offered_per_s().enumerate().flat_map(|(caller, per_s)| {
-        let phase = Duration::from_millis(3) * caller as u32;
-        steady(caller, f64::from(per_s), phase, scenario.length)
-    });
+    // Not at the same moments.
+    let phases = (0..).map(|number| Duration::from_millis(3) * number);
+    let calls = offered_per_s()
+        .zip(phases)
+        .enumerate()
+        .flat_map(|(caller, (per_s, phase))| steady(caller, f64::from(per_s), phase, scenario.length));
     let outcomes = load.run(calls.collect());
     let log = lines_of(stack, outcomes.iter().map(|outcome| outcome.id.as_str()));
     let of_customer = |(caller, (id, _)): (usize, &(u32, String))| Customer {
