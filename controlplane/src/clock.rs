@@ -67,6 +67,13 @@ impl Clock {
 const MS_PER_S: i64 = 1_000;
 const S_PER_DAY: i64 = 86_400;
 
+/// When the month of a moment began, in UTC; both unix milliseconds.
+pub fn month_start_ms(unix_ms: i64) -> i64 {
+    let days = unix_ms.div_euclid(MS_PER_S * S_PER_DAY);
+    let (_, _, day) = civil_from_days(days);
+    (days - (day - 1)) * S_PER_DAY * MS_PER_S
+}
+
 /// Unix milliseconds as RFC 3339 in UTC with milliseconds and `Z`: `2026-11-21T09:05:00.123Z`.
 pub fn rfc3339_ms(unix_ms: i64) -> String {
     let (seconds, ms) = (unix_ms.div_euclid(MS_PER_S), unix_ms.rem_euclid(MS_PER_S));
@@ -161,6 +168,19 @@ mod tests {
             "+026-11-21T09:05:00Z",
         ] {
             assert_eq!(rfc3339_from(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_month_begins_at_its_first_midnight() {
+        for (moment, begin) in [
+            ("2026-11-21T09:05:00.123Z", "2026-11-01T00:00:00Z"),
+            ("2026-12-01T00:00:00.000Z", "2026-12-01T00:00:00Z"),
+            ("2026-11-30T23:59:59.999Z", "2026-11-01T00:00:00Z"),
+            ("2028-02-29T12:00:00.000Z", "2028-02-01T00:00:00Z"),
+            ("1969-12-31T23:59:59.999Z", "1969-12-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339_from(moment).map(month_start_ms), rfc3339_from(begin), "{moment}");
         }
     }
 

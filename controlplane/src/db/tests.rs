@@ -336,6 +336,33 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
         ),
         round_trip!(
             c,
+            usage_sums {
+                customer_id: customer,
+                window_length_s: 86_400_i64,
+                window_start_s: BIG,
+                service: "graphql",
+                admitted: BIG,
+                burst: BIG,
+                rejected: BIG,
+                refused: BIG,
+                unserved_guaranteed: BIG,
+                unserved_burst: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            usage_reason_sums {
+                customer_id: customer,
+                window_length_s: 3_600_i64,
+                window_start_s: BIG,
+                service: "graphql",
+                reason: "suspended_spending_limit",
+                count: BIG
+            }
+        ),
+        round_trip!(c, stats_marks { source: "requests", window_start_s: BIG, customer_id: customer }),
+        round_trip!(
+            c,
             usage_set_aside {
                 id: BIG,
                 edge: "fra1",
@@ -483,6 +510,9 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO request_logs VALUES (0, '', 1, '', '', 7, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, '', '')",
         "INSERT INTO request_stats VALUES (7, '', 0, 0, 61, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
         "INSERT INTO request_stats VALUES (0, '', 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
+        "INSERT INTO usage_sums VALUES (7, 60, 0, 'seal', 0, 0, 0, 0, 0, 0)",
+        "INSERT INTO usage_reason_sums VALUES (7, 61, 0, 'seal', 'expired', 1)",
+        "INSERT INTO stats_marks VALUES ('clouds', 0, 0)",
         "INSERT INTO request_cursors VALUES ('', 'x', 1, 1)",
         "INSERT INTO sign_in_challenges VALUES ('x', 'x', 'x', 'x', 0, 0, NULL, NULL, NULL)",
         "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', 8, 'x', '', 0, 0, 0, NULL, NULL)",

@@ -76,6 +76,14 @@ pub const TABLES: &[Table] = tables! {
     usage_reasons [customer_id, service, window_start_s, window_length_s, reason] {
         customer_id, service, window_start_s, window_length_s, reason, count,
     }
+    usage_sums [customer_id, window_length_s, window_start_s, service] {
+        customer_id, window_length_s, window_start_s, service, admitted, burst, rejected, refused,
+        unserved_guaranteed, unserved_burst,
+    }
+    usage_reason_sums [customer_id, window_length_s, window_start_s, service, reason] {
+        customer_id, window_length_s, window_start_s, service, reason, count,
+    }
+    stats_marks [source] { source, window_start_s, customer_id }
     usage_set_aside [id] {
         id, edge, ledger_id, customer_id, service, window_start_s, counters, why, created_at_ms, decided_at_ms,
         decision,

@@ -1,6 +1,6 @@
 //! The API's description, made from its handlers: OpenAPI 3.1 at `/api/v1/openapi.json`.
 
-use crate::http::routes::{account, activity, auth, tokens};
+use crate::http::routes::{account, activity, auth, billing, stats, tokens};
 use crate::problem::{FieldError, ProblemBody};
 use actix_web::HttpResponse;
 use std::sync::LazyLock;
@@ -22,6 +22,7 @@ use utoipa::{Modify, OpenApi};
         auth::sessions::list, auth::sessions::end_all, auth::sessions::end_one,
         account::read, account::close, activity::list,
         tokens::list::list, tokens::create::create, tokens::one::read, tokens::one::rename, tokens::one::revoke,
+        stats::summary::summary, stats::usage::usage, stats::latency::latency, billing::pending::pending,
     ),
     components(schemas(ProblemBody, FieldError)),
     modifiers(&SecuritySchemes, &CommonAnswers, &UniqueScopes),

@@ -3,4 +3,6 @@
 pub mod account;
 pub mod activity;
 pub mod auth;
+pub mod billing;
+pub mod stats;
 pub mod tokens;
