@@ -171,14 +171,14 @@ fn minutes_are_added_up_once_and_old_windows_are_forgotten(backend: Backend) {
     add(&mut database, &mut exact, line(NOW_MS, 1, 200, 7));
     assert_eq!(add_up(&mut database, NOW_MS).unwrap(), 3 * 240);
     assert_eq!(add_up(&mut database, NOW_MS).unwrap(), 0);
-    assert_eq!(add_up(&mut database, NOW_MS + 90_000).unwrap(), 1);
+    assert_eq!(add_up(&mut database, NOW_MS + 91_000).unwrap(), 1);
     check(&mut database, &exact, &all);
-    assert_eq!(sum_of(&mut database, 2, Window::Hour).times.quantiles([0.5]), Some([239]));
+    assert_eq!(sum_of(&mut database, 2, Window::Hour).times.quantiles([0.5]), Some([238]));
     // What comes late for a minute that is added up already is in all of them at once.
     add(&mut database, &mut exact, line(begin_ms, 1, 200, 0));
     add(&mut database, &mut exact, line(begin_ms + 60_000, 4, 200, 0));
     check(&mut database, &exact, &all);
-    assert_eq!(add_up(&mut database, NOW_MS + 90_000).unwrap(), 0);
+    assert_eq!(add_up(&mut database, NOW_MS + 91_000).unwrap(), 0);
     // Minutes go after 48 hours, whole hours only, hours after 90 days.
     assert_eq!(forget_old_windows(&mut database, NOW_MS).unwrap(), 3 * 60 + 1);
     assert_eq!(forget_old_windows(&mut database, NOW_MS).unwrap(), 0);

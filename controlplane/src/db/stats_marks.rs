@@ -110,9 +110,10 @@ struct Number {
     number: Option<i64>,
 }
 
-/// The next of what begins before `before_s` (unix seconds) and is not added up: about `rows` rows, whole customers. None: all is.
+/// The next of what begins before `before_s` (unix seconds) and is not added up: about `rows` rows, whole customers. None: all is, and
+/// the mark stands there, so that old minutes can go also where nothing new has come.
 pub fn next_chunk(
-    tx: &mut ReadTx<'_>,
+    tx: &mut WriteTx<'_>,
     source: Source,
     before_s: i64,
     rows: u32,
@@ -124,7 +125,13 @@ pub fn next_chunk(
         mark.window_start_s
     );
     let first: Number = diesel::sql_query(first).get_result(tx.connection())?;
-    let Some(window_start_s) = first.number else { return Ok(None) };
+    let Some(window_start_s) = first.number else {
+        let reached_s = (before_s + MINUTE_S - 1).div_euclid(MINUTE_S) * MINUTE_S;
+        if reached_s > mark.window_start_s {
+            set(tx, source, Mark { window_start_s: reached_s, customer: 0 })?;
+        }
+        return Ok(None);
+    };
     let after = if window_start_s == mark.window_start_s { mark.customer } else { 0 };
     let last = format!(
         "SELECT customer_id AS number FROM {table} WHERE window_length_s = {MINUTE_S} AND window_start_s = {window_start_s} \

@@ -84,8 +84,7 @@ fn usage_of_this_month_costs_what_it_cost_when_it_was_used(backend: Backend) {
     assert_eq!(scene.get("/api/v1/billing/pending").with(200)["items"], expected);
     // In December nothing of November is pending: it is what an invoice will have.
     scene.server.advance_s(20 * 86_400);
-    let session = Wallet::new(1).sign_in(&scene.server);
-    let december = scene.server.to("GET", "/api/v1/billing/pending").bearer(&session.access).send().with(200);
+    let december = scene.get("/api/v1/billing/pending").with(200);
     assert_eq!((&december["since"], &december["items"]), (&json!("2026-12-01T00:00:00.000Z"), &json!([])));
 }
 
@@ -198,7 +197,7 @@ fn every_query_is_answered_by_an_index(backend: Backend) {
             "usage_reason_sums",
             ["sqlite_autoindex_usage_reason_sums_1", "usage_reason_sums_pkey"],
         ),
-        (select_sums(requests, &month, 86_400), "request_stats", ["request_stats_sums"; 2]),
+        (select_sums(requests, &month, 86_400), "request_stats", ["request_stats_sums", "request_stats_"]),
         (select_sums(requests, &rest, 60), "request_stats", ["request_stats_by_customer"; 2]),
     ] {
         let plan = plan(&place, &query);

@@ -32,6 +32,8 @@ const KEY: u64 = 0x4100_0001_0000_0000;
 pub(crate) struct Scene {
     pub(crate) server: Server,
     pub(crate) session: Session,
+    /// A script's, good for longer than a session's.
+    token: String,
     number: i64,
 }
 
@@ -39,7 +41,10 @@ impl Scene {
     pub(crate) fn new(backend: Backend) -> Self {
         let server = Server::on(backend);
         let session = Wallet::new(1).sign_in(&server);
-        Self { server, session, number: 0 }
+        let body = json!({ "name": "script", "scopes": ["usage:read", "billing:read"] });
+        let made = server.to("POST", "/api/v1/tokens").bearer(&session.access).json(&body).send();
+        let token = made.with(201)["token"].as_str().unwrap().to_owned();
+        Self { server, session, token, number: 0 }
     }
 
     pub(crate) fn customer(&self) -> CustomerId {
@@ -47,7 +52,7 @@ impl Scene {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.server.to("GET", path).bearer(&self.session.access).send()
+        self.server.to("GET", path).bearer(&self.token).send()
     }
 
     fn items(&self, path: &str) -> Vec<Value> {

@@ -23,14 +23,14 @@ pub struct UsageAnswer {
     /// Until when: now
     #[schema(format = "date-time")]
     to: String,
-    /// How far back
-    #[schema(inline)]
+    /// How far back: `24h`, `7d` or `30d`
+    #[schema(value_type = String, example = "24h")]
     range: RangeWord,
-    /// How long a bucket is
-    #[schema(inline)]
+    /// How long a bucket is: `minute`, `hour` or `day`
+    #[schema(value_type = String, example = "hour")]
     bucket: BucketWord,
     /// Of which service; `null`: of all
-    #[schema(inline)]
+    #[schema(value_type = Option<String>, example = "seal")]
     service: Option<ServiceWord>,
     /// With which key; `null`: with all
     #[schema(example = "4100000112345678")]
