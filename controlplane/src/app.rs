@@ -154,6 +154,7 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
         access_tokens,
         settings: config.accounts.clone(),
         limits: Limits::new(&config.accounts, &clock),
+        keyring: config.keyring.clone(),
         clock: clock.clone(),
     };
     let state =

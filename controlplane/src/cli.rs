@@ -5,6 +5,8 @@
 
 pub mod admin_activity;
 pub mod admin_allowlist;
+pub mod admin_catalogue;
+pub mod admin_credit;
 pub mod admin_customer;
 pub mod admin_customer_find;
 pub mod admin_customer_status;
@@ -131,6 +133,12 @@ enum Admin {
         after_help = "Example:\n  suiftly admin service suspend --customer 305419896 --service grpc"
     )]
     Service(admin_service::ServiceCommand),
+    /// Give customers credit to spend
+    #[command(
+        subcommand,
+        after_help = "Example:\n  suiftly admin credit grant --customer 305419896 --cents 5000"
+    )]
+    Credit(admin_credit::CreditCommand),
     /// Where a customer is signed in
     #[command(subcommand, after_help = "Example:\n  suiftly admin session list --customer 305419896")]
     Session(admin_session::SessionCommand),
@@ -143,6 +151,9 @@ enum Admin {
     /// Tokens for the operators' paths of the API
     #[command(subcommand, after_help = "Example:\n  suiftly admin token create --name on-call")]
     Token(admin_token::TokenCommand),
+    /// What is sold: tiers, prices and service types, from when on
+    #[command(subcommand, after_help = "Example:\n  suiftly admin catalogue show")]
+    Catalogue(admin_catalogue::CatalogueCommand),
     /// Edges on other machines, and their tokens
     #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
     Edge(admin_edge::EdgeCommand),
@@ -224,9 +235,11 @@ fn dispatch(
         Command::DemoUpstream(arguments) => demo_upstream::run(&arguments, config),
         Command::Admin(Admin::Customer(command)) => admin_customer::run(&command, config, &clock),
         Command::Admin(Admin::Service(command)) => admin_service::run(&command, config, &clock),
+        Command::Admin(Admin::Credit(command)) => admin_credit::run(&command, config, &clock),
         Command::Admin(Admin::Session(command)) => admin_session::run(&command, config, &clock),
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
+        Command::Admin(Admin::Catalogue(command)) => admin_catalogue::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Admin(Admin::Usage(arguments)) => admin_usage::run(&arguments, config, &clock),
         Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),

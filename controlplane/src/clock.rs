@@ -67,13 +67,6 @@ impl Clock {
 const MS_PER_S: i64 = 1_000;
 const S_PER_DAY: i64 = 86_400;
 
-/// When the month of a moment began, in UTC; both unix milliseconds.
-pub fn month_start_ms(unix_ms: i64) -> i64 {
-    let days = unix_ms.div_euclid(MS_PER_S * S_PER_DAY);
-    let (_, _, day) = civil_from_days(days);
-    (days - (day - 1)) * S_PER_DAY * MS_PER_S
-}
-
 /// Unix milliseconds as RFC 3339 in UTC with milliseconds and `Z`: `2026-11-21T09:05:00.123Z`.
 pub fn rfc3339_ms(unix_ms: i64) -> String {
     let (seconds, ms) = (unix_ms.div_euclid(MS_PER_S), unix_ms.rem_euclid(MS_PER_S));
@@ -130,6 +123,35 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A month of the calendar, UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Month {
+    /// Its first moment, unix milliseconds.
+    pub start_ms: i64,
+    /// The first moment after it.
+    pub end_ms: i64,
+}
+
+impl Month {
+    /// The month in which a moment lies.
+    pub fn of(unix_ms: i64) -> Self {
+        let (year, month, _) = civil_from_days(unix_ms.div_euclid(MS_PER_S * S_PER_DAY));
+        let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+        let first_of = |year, month| days_from_civil(year, month, 1) * S_PER_DAY * MS_PER_S;
+        Self { start_ms: first_of(year, month), end_ms: first_of(next_year, next_month) }
+    }
+
+    /// How many days it has.
+    pub const fn days(&self) -> i64 {
+        (self.end_ms - self.start_ms) / (MS_PER_S * S_PER_DAY)
+    }
+
+    /// How many of them are left, the day of this moment counted.
+    pub const fn days_left(&self, unix_ms: i64) -> i64 {
+        (self.end_ms - unix_ms + MS_PER_S * S_PER_DAY - 1) / (MS_PER_S * S_PER_DAY)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,15 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn a_month_begins_at_its_first_midnight() {
-        for (moment, begin) in [
-            ("2026-11-21T09:05:00.123Z", "2026-11-01T00:00:00Z"),
-            ("2026-12-01T00:00:00.000Z", "2026-12-01T00:00:00Z"),
-            ("2026-11-30T23:59:59.999Z", "2026-11-01T00:00:00Z"),
-            ("2028-02-29T12:00:00.000Z", "2028-02-01T00:00:00Z"),
-            ("1969-12-31T23:59:59.999Z", "1969-12-01T00:00:00Z"),
+    fn months_are_those_of_the_calendar() {
+        let at = |text: &str| rfc3339_from(text).unwrap_or_default();
+        for (moment, start, end, days, left) in [
+            ("2026-11-21T09:05:00Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", 30, 10),
+            ("2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z", 31, 1),
+            ("2028-02-01T00:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z", 29, 29),
+            ("2027-02-28T00:00:00Z", "2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", 28, 1),
         ] {
-            assert_eq!(rfc3339_from(moment).map(month_start_ms), rfc3339_from(begin), "{moment}");
+            let month = Month::of(at(moment));
+            assert_eq!(month, Month { start_ms: at(start), end_ms: at(end) }, "{moment}");
+            assert_eq!((month.days(), month.days_left(at(moment))), (days, left), "{moment}");
         }
     }
 

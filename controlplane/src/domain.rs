@@ -3,9 +3,12 @@
 pub mod activity;
 pub mod allowlists;
 pub mod api_tokens;
+pub mod catalogue;
+pub mod credit;
 pub mod customer_status;
 pub mod customers;
 pub mod edges;
+pub mod gate;
 pub mod key_groups;
 pub mod key_life;
 pub mod keys;
@@ -21,6 +24,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod statistics;
 pub mod support;
+pub mod tier_changes;
 pub mod token;
 pub mod usage;
 mod wallet;
@@ -29,7 +33,8 @@ mod words;
 pub use policy::policy_of;
 pub use wallet::{WalletAddress, WalletError};
 pub use words::{
-    CustomerStatus, GrantSource, KeyGroupState, Rates, RevocationSource, ServiceState, Tier, UnknownWord,
+    CustomerStatus, GrantSource, KeyGroupState, KeyState, Rates, RevocationSource, ServiceState, Tier,
+    UnknownWord,
 };
 
 use crate::db::DbError;

@@ -9,7 +9,9 @@
 mod driver;
 mod leader;
 mod requests;
+mod services;
 mod sign_ins;
+mod tier_changes;
 mod usage;
 
 pub use driver::{Running, start};
@@ -48,6 +50,8 @@ pub fn all(usage: &UsageConfig, keep_requests: Duration) -> Vec<Job> {
     let mut jobs = Vec::new();
     jobs.extend(usage::jobs(*usage));
     jobs.extend(requests::jobs(keep_requests));
+    jobs.extend(services::jobs());
     jobs.extend(sign_ins::forget_old_sign_ins());
+    jobs.extend(tier_changes::give_services_what_their_tier_means());
     jobs
 }

@@ -11,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -96,6 +97,38 @@ problems! {
     AlreadyCreated = CONFLICT "already_created" "This was created before with the same Idempotency-Key; its secret is not shown again",
     /// What stands in `If-Match` is not how the thing stands.
     ChangedMeanwhile = PRECONDITION_FAILED "changed_meanwhile" "It was changed meanwhile; read it again",
+    /// The account does not have the service.
+    NoService = NOT_FOUND "no_service" "The account does not have this service; POST /api/v1/services subscribes to it",
+    /// The account has the service.
+    AlreadySubscribed = CONFLICT "already_subscribed" "The account has this service already",
+    /// Nobody can subscribe to the service now.
+    ServiceNotOffered = CONFLICT "service_not_offered" "Nobody can subscribe to this service now",
+    /// The service was cancelled lately.
+    ServiceCoolingDown = CONFLICT "service_cooling_down" "The service was cancelled, and cannot be had again yet",
+    /// The service stands so that this cannot be done.
+    ServiceState = CONFLICT "service_state" "As the service stands this cannot be done",
+    /// The tier does not have this.
+    NotInTier = FORBIDDEN "not_in_tier" "The tier of the service does not have this",
+    /// The allowlist is too long.
+    AllowlistTooLong = CONFLICT "allowlist_too_long" "The allowlist has, or would have, more entries than the tier allows",
+    /// There is nothing to pay with.
+    NoPaymentMethod = PAYMENT_REQUIRED "no_payment_method" "This costs, and the account has nothing to pay with",
+    /// The subscription is not paid for.
+    SubscriptionPending = PAYMENT_REQUIRED "subscription_pending" "The subscription is not paid for yet; switching the service on pays for it",
+    /// There is not enough to pay with.
+    InsufficientBalance = PAYMENT_REQUIRED "insufficient_balance" "This costs more than the account has",
+    /// The spending limit would be exceeded.
+    SpendingLimitExceeded = PAYMENT_REQUIRED "spending_limit_exceeded" "This would exceed the account's spending limit",
+    /// There are too many API keys.
+    TooManyKeys = CONFLICT "too_many_keys" "The service has as many API keys as there can be; delete one that is not needed",
+    /// Too many keys were made in an hour.
+    RateLimitExceeded = TOO_MANY_REQUESTS "rate_limit_exceeded" "No more API keys can be made within the hour",
+    /// Every number of a key was given.
+    DerivationsExhausted = CONFLICT "derivations_exhausted" "The account has made as many API keys as it ever can; ask support",
+    /// An operator must act before keys can be made.
+    KeysUnavailable = SERVICE_UNAVAILABLE "keys_unavailable" "No API key can be made now; ask again",
+    /// The key is refused already.
+    KeyNotActive = CONFLICT "key_not_active" "The API key is refused already; make a new one",
     /// There are too many API tokens.
     TooManyTokens = CONFLICT "too_many_tokens" "There are as many API tokens as there can be; revoke one that is not needed",
     /// The text is none that was given out.
@@ -164,6 +197,10 @@ pub struct ProblemDetails {
     pub created_id: Option<String>,
     /// The methods that the path takes.
     pub allow: Option<String>,
+    /// A sentence about this very case.
+    pub detail: Option<String>,
+    /// Its numbers, for programs.
+    pub details: Option<Value>,
 }
 
 impl ProblemDetails {
@@ -179,6 +216,16 @@ impl ProblemDetails {
         Self { retry_after_s: Some(seconds), ..problem.into() }
     }
 
+    /// A problem with a sentence about this very case.
+    pub fn with_detail(problem: Problem, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..problem.into() }
+    }
+
+    /// A problem with its numbers.
+    pub fn with_details(problem: Problem, details: Value) -> Self {
+        Self { details: Some(details), ..problem.into() }
+    }
+
     /// The answer, with the id of its request.
     pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
         let Self { problem, errors, created_id, .. } = self;
@@ -187,6 +234,9 @@ impl ProblemDetails {
             title: problem.title(),
             status: problem.status().as_u16(),
             code: problem.code(),
+            detail: self.detail.as_deref(),
+            details: self.details.as_ref(),
+            retry_after: self.retry_after_s,
             errors,
             id: created_id.as_deref(),
             request_id,
@@ -224,6 +274,16 @@ pub struct ProblemBody<'a> {
     /// The word for programs; docs/API.md lists them.
     #[schema(example = "unauthorized")]
     code: &'static str,
+    /// A sentence about this very case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// Of codes that say so: the numbers of this very case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    details: Option<&'a Value>,
+    /// When to try again, in seconds, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
     /// The fields at fault.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(required = false)]
@@ -245,8 +305,17 @@ impl Problem {
 
 impl From<Problem> for ProblemDetails {
     fn from(problem: Problem) -> Self {
-        let retry_after_s = matches!(problem, Problem::Busy | Problem::Unavailable).then_some(5);
-        Self { problem, errors: Vec::new(), retry_after_s, created_id: None, allow: None }
+        let retry_after_s =
+            matches!(problem, Problem::Busy | Problem::Unavailable | Problem::KeysUnavailable).then_some(5);
+        Self {
+            problem,
+            errors: Vec::new(),
+            retry_after_s,
+            created_id: None,
+            allow: None,
+            detail: None,
+            details: None,
+        }
     }
 }
 

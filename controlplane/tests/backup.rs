@@ -178,7 +178,7 @@ fn a_damaged_or_truncated_backup_is_refused_and_changes_nothing(backend: Backend
     refuses(changed.as_bytes(), "checksum");
     let row = rows_of(&text, "tiers")[0];
     refuses(text.replacen(&format!("{row}\n"), "", 1).as_bytes(), "checksum");
-    refuses(text.replacen(row, "[1]", 1).as_bytes(), "a row of tiers has 6 values, not 1");
+    refuses(text.replacen(row, "[1]", 1).as_bytes(), "a row of tiers has 11 values, not 1");
     refuses(text.replacen("\"suiftly_backup\":1", "\"suiftly_backup\":2", 1).as_bytes(), "format is 2");
     let newer = text.replacen("\"schema\":\"2026", "\"schema\":\"2999", 1);
     let end = newer.lines().next_back().unwrap().len() + 1;

@@ -97,8 +97,10 @@ fn every_change_of_an_account_stands_in_its_log_with_the_user_who_made_it(backen
     let detail = |place: usize| log[place]["detail"].clone();
     assert_eq!(detail(0), json!({"wallet": wallet(1)}));
     let moved = |from: &str, to: &str, from_tier: Option<&str>, to_tier: &str| {
+        let (guaranteed_per_s, burst_per_s) = if to_tier == "pro" { (200, 500) } else { (1_000, 2_000) };
         json!({
-            "service": "seal", "from_state": from, "to_state": to, "from_tier": from_tier, "to_tier": to_tier
+            "service": "seal", "from_state": from, "to_state": to, "from_tier": from_tier, "to_tier": to_tier,
+            "guaranteed_per_s": guaranteed_per_s, "burst_per_s": burst_per_s,
         })
     };
     assert_eq!(detail(1), moved("not_provisioned", "enabled", None, "pro"));
@@ -111,7 +113,7 @@ fn every_change_of_an_account_stands_in_its_log_with_the_user_who_made_it(backen
             "removed_count": 0, "added": ["192.0.2.0/24", "198.51.100.7/32"], "removed": []
         })
     );
-    assert_eq!(detail(4), json!({"fingerprint": old, "service": "seal"}));
+    assert_eq!(detail(4), json!({"fingerprint": old, "service": "seal", "name": "", "expires_at": null}));
     assert_eq!(detail(5)["to"], "2100-01-01T00:00:00.000Z");
     assert_eq!(
         detail(6),
@@ -176,6 +178,11 @@ fn with_keys(database: &mut Database, number: u32, keys: u32) -> (CustomerId, Ve
                     created_at_ms: NOW_MS,
                     revoked_at_ms: None,
                     expires_at_s: None,
+                    name: String::new(),
+                    deleted_at_ms: None,
+                    last_used_at_s: None,
+                    by_owner: false,
+                    revision: 1,
                 };
                 api_keys::insert(tx, &lock, &row)?;
                 prints.push(fingerprint);

@@ -9,6 +9,7 @@ use controlplane::changes::feed::{self, Feed};
 use controlplane::config::{DatabaseConfig, KeyringConfig};
 use controlplane::db::Database;
 use controlplane::db::stream::{self, Position};
+use controlplane::domain::keys::NewKey;
 use controlplane::domain::revocations::{RevocableFingerprint, revoke};
 use controlplane::domain::services::{Move, make_move};
 use controlplane::domain::{DomainError, RevocationSource, Tier, customers, keys};
@@ -67,7 +68,7 @@ impl Fixture {
 
     fn key(&mut self, customer: CustomerId, service: Service) -> Result<keys::Issued, DomainError> {
         let key = PolicyKey { customer, service };
-        keys::create(&mut self.database, &self.keyring, key, Version::V1, NOW_MS)
+        keys::create(&mut self.database, &self.keyring, &NewKey::by_operator(key, Version::V1), NOW_MS)
     }
 
     fn revoke(&mut self, fingerprints: &[Fingerprint]) -> controlplane::domain::revocations::Revoked {
@@ -161,7 +162,13 @@ fn a_derivation_is_never_given_twice_over_all_services_and_versions(backend: Bac
         for service in Service::ALL {
             let key = PolicyKey { customer, service };
             let version = if round % 2 == 0 { Version::V0 } else { Version::V1 };
-            let issued = keys::create(&mut fixture.database, &fixture.keyring, key, version, NOW_MS).unwrap();
+            let issued = keys::create(
+                &mut fixture.database,
+                &fixture.keyring,
+                &NewKey::by_operator(key, version),
+                NOW_MS,
+            )
+            .unwrap();
             fixture.revoke(&[issued.row.fingerprint]);
             assert!(given.insert(issued.row.derivation.get()), "{} twice", issued.row.derivation);
         }
@@ -205,7 +212,7 @@ fn of_32_who_make_keys_at_once_10_succeed(backend: Backend) {
         let create = || {
             let mut database = Database::open_again(&config).unwrap();
             let key = PolicyKey { customer, service: Service::Seal };
-            match keys::create(&mut database, keyring, key, Version::V1, NOW_MS) {
+            match keys::create(&mut database, keyring, &NewKey::by_operator(key, Version::V1), NOW_MS) {
                 Ok(_) => 1,
                 Err(DomainError::Refused(_)) => 0,
                 Err(error) => panic!("{error}"),

@@ -71,7 +71,7 @@ fn a_request_is_in_the_statistics_within_10_s_of_its_answer_under_its_key_and_it
             (seen("guaranteed", 5) && seen("client_errors", 2) && seen("server_errors", 1)).then_some(total)
         });
         slowest = slowest.max(answered.elapsed());
-        assert!(summary["p99_ms"].is_u64() && summary["sent_bytes"].as_u64().unwrap() > 400, "{summary}");
+        assert!(summary["p99_ms"].is_u64() && summary["sent_bytes"].as_u64().unwrap() > 200, "{summary}");
         // At another moment of the agent's cycle.
         std::thread::sleep(Duration::from_millis(700 * round));
     }

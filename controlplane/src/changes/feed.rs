@@ -142,7 +142,7 @@ pub fn snapshot(tx: &mut ReadTx<'_>) -> Result<Snapshot, DbError> {
     let before_recent = position.sequence.saturating_sub(u64::from(CHANGES_MAX));
     Ok(Snapshot {
         position,
-        plans: plans::all(tx)?,
+        plans: plans::in_force(tx)?,
         policies: policies.iter().filter_map(|(service, customer)| policy_of(service, *customer)).collect(),
         revocations: revocations::all(tx)?,
         allowlists: allowlist_entries::all(tx)?,

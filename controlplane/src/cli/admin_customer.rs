@@ -8,7 +8,8 @@ use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{WalletAddress, customer_status, customers};
+use crate::domain::{WalletAddress, customer_status, customers, gate, keys};
+use apikey::CustomerId;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -35,6 +36,29 @@ pub enum CustomerCommand {
     /// Close an account for ever: its keys are revoked, its sessions and API tokens end
     #[command(after_help = "Example:\n  suiftly admin customer close --id 305419896 --yes")]
     Close(CloseArguments),
+    /// Set how much may be charged to a customer in 28 days
+    #[command(
+        after_help = "Examples:\n  suiftly admin customer spending-limit --id 305419896 --cents 50000\n  \
+        suiftly admin customer spending-limit --id 305419896 --cents 0   (without limit)"
+    )]
+    SpendingLimit {
+        /// The customer's id
+        #[arg(long, value_name = "N")]
+        id: CustomerId,
+        /// How much, in US cents: 1000 or more, or 0 for no limit
+        #[arg(long, value_name = "N")]
+        cents: i64,
+    },
+    /// Set how many API keys a customer can ever have in one master key group, over all services
+    #[command(after_help = "Example:\n  suiftly admin customer derivations --id 305419896 --most 1023")]
+    Derivations {
+        /// The customer's id
+        #[arg(long, value_name = "N")]
+        id: CustomerId,
+        /// 1000 to 1023
+        #[arg(long, value_name = "N")]
+        most: u32,
+    },
     /// What was changed in an account, by whom, from where; newest first
     #[command(after_help = "Example:\n  suiftly admin customer activity --customer 305419896 --limit 20")]
     Activity(ActivityArguments),
@@ -58,6 +82,8 @@ pub fn run(command: &CustomerCommand, config: &Config, clock: &Clock) -> Result<
         CustomerCommand::Suspend(arguments) => change(arguments, customer_status::suspend, config, clock),
         CustomerCommand::Resume(arguments) => change(arguments, customer_status::resume, config, clock),
         CustomerCommand::Close(arguments) => admin_customer_status::close(arguments, config, clock),
+        CustomerCommand::SpendingLimit { id, cents } => spending_limit(*id, *cents, config, clock),
+        CustomerCommand::Derivations { id, most } => derivations(*id, *most, config),
         CustomerCommand::Activity(arguments) => admin_activity::run(arguments, config),
     }
 }
@@ -72,4 +98,45 @@ fn create(wallet: &WalletAddress, config: &Config, clock: &Clock) -> Result<Repl
         ("", state.to_owned()),
     ]);
     Reply::new(&Created { customer_id: made.customer.get(), created: made.created }, text)
+}
+
+#[derive(Serialize)]
+struct SpendingLimit {
+    customer_id: u32,
+    spending_limit_cents: i64,
+    charged_cents: i64,
+}
+
+fn spending_limit(
+    customer: CustomerId,
+    cents: i64,
+    config: &Config,
+    clock: &Clock,
+) -> Result<Reply, Failure> {
+    let mut database = open_as_user(config)?;
+    let spending = gate::set_spending_limit(&mut database, customer, cents, clock.now_ms())?;
+    let limit = if cents == 0 { "none".to_owned() } else { format!("{cents} cents in 28 days") };
+    let text = lines(&[
+        ("customer", customer.to_string()),
+        ("limit", limit),
+        ("charged", format!("{} cents in this period", spending.charged_cents)),
+    ]);
+    let answer = SpendingLimit {
+        customer_id: customer.get(),
+        spending_limit_cents: spending.limit_cents,
+        charged_cents: spending.charged_cents,
+    };
+    Reply::new(&answer, text)
+}
+
+#[derive(Serialize)]
+struct Derivations {
+    customer_id: u32,
+    derivations_max: u32,
+}
+
+fn derivations(customer: CustomerId, most: u32, config: &Config) -> Result<Reply, Failure> {
+    keys::set_derivations_max(&mut open_as_user(config)?, customer, most)?;
+    let text = lines(&[("customer", customer.to_string()), ("derivations", format!("{most} in each group"))]);
+    Reply::new(&Derivations { customer_id: customer.get(), derivations_max: most }, text)
 }

@@ -2,11 +2,14 @@
 
 use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
+use crate::cli::fitting::fitting;
+use crate::cli::moment::moment_s;
 use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply, admin_key_life, key, key_text, revocation_list};
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
 use crate::db::Database;
+use crate::domain::keys::{KeyName, NAME_LEN_MAX, NewKey};
 use crate::domain::revocations::{CHUNK_MAX, CHUNK_PAUSE, RevocableFingerprint, Revoked, revoke};
 use crate::domain::{DomainError, RevocationSource, ServiceState, keys};
 use crate::keyring;
@@ -21,7 +24,8 @@ use std::path::PathBuf;
 #[derive(Subcommand, Debug)]
 pub enum AdminKeyCommand {
     /// Make a key; it is shown once and not stored
-    #[command(after_help = "Example:\n  suiftly admin key create --customer 305419896 --service seal")]
+    #[command(after_help = "Examples:\n  suiftly admin key create --customer 305419896 --service seal\n  \
+        suiftly admin key create --customer 305419896 --service seal --name backend --expires-at 90d")]
     Create(CreateArguments),
     /// List a customer's keys
     #[command(after_help = "Example:\n  suiftly admin key list --customer 305419896 --json")]
@@ -47,6 +51,9 @@ pub enum AdminKeyCommand {
     /// Take the revocation of a key back
     #[command(after_help = "Example:\n  suiftly admin key re-enable --fingerprint 4100000112345678")]
     ReEnable(admin_key_life::ReEnableArguments),
+    /// Delete a key: it is refused for ever, and takes no place any more
+    #[command(after_help = "Example:\n  suiftly admin key delete --fingerprint 4100000112345678")]
+    Delete(admin_key_life::DeleteArguments),
     /// Say what a key is, whether it is authentic and what is known of it
     #[command(after_help = "Example:\n  suiftly admin key inspect --key -  < file-with-the-key")]
     Inspect {
@@ -68,6 +75,12 @@ pub struct CreateArguments {
     /// 1, or 0 where the group accepts it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     version: u8,
+    /// What it is called: at most 64 characters
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    name: String,
+    /// From when on it is refused: a time such as 2027-01-31T00:00:00Z, or one from now such as 30d; without it never
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
 }
 
 /// Which keys are revoked.
@@ -103,6 +116,7 @@ pub fn run(command: &AdminKeyCommand, config: &Config, clock: &Clock) -> Result<
         AdminKeyCommand::Expire(arguments) => admin_key_life::expire(arguments, config, clock),
         AdminKeyCommand::Rotate(arguments) => admin_key_life::rotate(arguments, config, clock),
         AdminKeyCommand::ReEnable(arguments) => admin_key_life::re_enable(arguments, config, clock),
+        AdminKeyCommand::Delete(arguments) => admin_key_life::delete(arguments, config, clock),
         AdminKeyCommand::List { customer, service } => list(*customer, *service, config, clock),
         AdminKeyCommand::Revoke(arguments) => revoke_some(arguments, config, clock),
         AdminKeyCommand::Inspect { key } => inspect(key, config, clock),
@@ -119,6 +133,8 @@ struct Created<'a> {
     customer_id: u32,
     service: &'static str,
     service_state: Option<&'static str>,
+    name: &'a str,
+    expires_at: Option<String>,
     sequence: u64,
 }
 
@@ -126,9 +142,18 @@ fn create(arguments: &CreateArguments, config: &Config, clock: &Clock) -> Result
     let key = PolicyKey { customer: arguments.customer, service: arguments.service };
     let version = Version::from_number(arguments.version)
         .ok_or_else(|| Failure::new(Exit::Usage, "a key's version is 0 or 1"))?;
+    let usage = |text: String| Failure::new(Exit::Usage, text);
+    let name = KeyName::new(&arguments.name).ok_or_else(|| {
+        usage(format!(
+            "--name: a name has at most {NAME_LEN_MAX} characters, no control characters and no blanks around it"
+        ))
+    })?;
+    let expires_at_s =
+        arguments.expires_at.as_deref().map(|text| moment_s(text, clock)).transpose().map_err(usage)?;
+    let new = NewKey { name, expires_at_s, ..NewKey::by_operator(key, version) };
     let mut database = open_as_user(config)?;
     let keyring = keyring::load_or_make(&config.keyring)?;
-    let issued = keys::create(&mut database, &keyring, key, version, clock.now_ms())?;
+    let issued = keys::create(&mut database, &keyring, &new, clock.now_ms())?;
     let row = &issued.row;
     let created = Created {
         api_key: issued.text.as_str(),
@@ -139,6 +164,8 @@ fn create(arguments: &CreateArguments, config: &Config, clock: &Clock) -> Result
         customer_id: row.customer.get(),
         service: row.service.name(),
         service_state: issued.service_state.map(ServiceState::word),
+        name: &row.name,
+        expires_at: row.expires_at_s.map(admin_key_life::time_of),
         sequence: issued.position.sequence,
     };
     let text = lines(&[
@@ -174,10 +201,12 @@ struct ListedKey {
     group: u8,
     derivation: u16,
     version: u8,
+    name: String,
     state: &'static str,
     created_at: String,
     revoked_at: Option<String>,
     expires_at: Option<String>,
+    last_used_at: Option<String>,
 }
 
 fn list(
@@ -197,35 +226,41 @@ fn list(
             group: row.group.get(),
             derivation: row.derivation.get(),
             version: row.version.number(),
-            state: match (row.revoked_at_ms, row.expires_at_s) {
-                (Some(_), _) => "revoked",
-                (None, Some(at_s)) if at_s <= now_s => "expired",
-                (None, _) => "active",
-            },
+            name: row.name.clone(),
+            state: row.state(now_s).word(),
             created_at: rfc3339_ms(row.created_at_ms),
             revoked_at: row.revoked_at_ms.map(rfc3339_ms),
             expires_at: row.expires_at_s.map(admin_key_life::time_of),
+            last_used_at: row.last_used_at_s.map(|at_s| rfc3339_ms(at_s.saturating_mul(1_000))),
         })
         .collect();
     let text = if items.is_empty() { "no keys".to_owned() } else { table(&items) };
     Reply::new(&Listed { items, next_cursor: None }, text)
 }
 
+/// How many characters of a name fit beside the rest.
+const NAME_WIDTH: usize = 20;
+
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(before, _)| format!("{before}Z"))
+}
+
 fn table(items: &[ListedKey]) -> String {
     let mut text = format!(
-        "{:16}  {:7}  {:>5}  {:>10}  {:>7}  {:24}  {}\n",
-        "FINGERPRINT", "SERVICE", "GROUP", "DERIVATION", "VERSION", "CREATED", "STATE"
+        "{:16}  {:7}  {:>5}  {:>10}  {:>7}  {:20}  {:7}  {}\n",
+        "FINGERPRINT", "SERVICE", "GROUP", "DERIVATION", "VERSION", "CREATED", "STATE", "NAME"
     );
     for item in items {
         text.push_str(&format!(
-            "{:16}  {:7}  {:>5}  {:>10}  {:>7}  {:24}  {}\n",
+            "{:16}  {:7}  {:>5}  {:>10}  {:>7}  {:20}  {:7}  {}\n",
             item.fingerprint,
             item.service,
             item.group,
             item.derivation,
             item.version,
-            item.created_at,
-            item.state
+            to_the_second(&item.created_at),
+            item.state,
+            fitting(&item.name, NAME_WIDTH)
         ));
     }
     text

@@ -1,4 +1,4 @@
-//! `suiftly admin key expire | rotate | re-enable`.
+//! `suiftly admin key expire | rotate | re-enable | delete`.
 
 use crate::cli::as_user::open_as_user;
 use crate::cli::confirm::{Confirmed, WaitArguments, confirm};
@@ -7,8 +7,8 @@ use crate::cli::reply::lines;
 use crate::cli::{Exit, Failure, Reply};
 use crate::clock::{Clock, rfc3339_ms};
 use crate::config::Config;
-use crate::domain::key_life;
 use crate::domain::revocations::RevocableFingerprint;
+use crate::domain::{KeyState, key_life};
 use crate::keyring;
 use apikey::Fingerprint;
 use clap::Args;
@@ -58,6 +58,24 @@ pub struct ReEnableArguments {
     fingerprint: String,
     #[command(flatten)]
     wait: WaitArguments,
+}
+
+/// Which key is deleted.
+#[derive(Args, Debug)]
+pub struct DeleteArguments {
+    /// The key's fingerprint: 16 hex digits
+    #[arg(long, value_name = "HEX")]
+    fingerprint: String,
+    #[command(flatten)]
+    wait: WaitArguments,
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    fingerprint: String,
+    state: &'static str,
+    #[serde(flatten)]
+    confirmed: Confirmed,
 }
 
 #[derive(Serialize)]
@@ -159,6 +177,27 @@ pub fn re_enable(arguments: &ReEnableArguments, config: &Config, clock: &Clock) 
     };
     let what = if re_enabled { "is revoked no more" } else { "was not revoked" };
     let text = lines(&[("key", format!("{} {what}", answer.fingerprint)), ("edge", answer.confirmed.text())]);
+    Ok(answer.confirmed.conclude(Reply::new(&answer, text)?))
+}
+
+/// Deletes a key for ever.
+///
+/// # Errors
+/// [`Failure`].
+pub fn delete(arguments: &DeleteArguments, config: &Config, clock: &Clock) -> Result<Reply, Failure> {
+    let fingerprint = fingerprint_of(&arguments.fingerprint)?;
+    let mut database = open_as_user(config)?;
+    let position = key_life::delete(&mut database, fingerprint, clock.now_ms())?;
+    drop(database);
+    let answer = Deleted {
+        fingerprint: fingerprint.to_string(),
+        state: KeyState::Deleted.word(),
+        confirmed: confirm(config, position, arguments.wait),
+    };
+    let text = lines(&[
+        ("key", format!("{} is deleted, and refused for ever", answer.fingerprint)),
+        ("edge", answer.confirmed.text()),
+    ]);
     Ok(answer.confirmed.conclude(Reply::new(&answer, text)?))
 }
 

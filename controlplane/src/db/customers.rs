@@ -2,7 +2,7 @@
 
 use crate::db::connection::AnyConnection;
 use crate::db::schema::customers::dsl;
-use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, word};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number, word};
 use crate::domain::{CustomerStatus, WalletAddress};
 use apikey::CustomerId;
 use diesel::prelude::*;
@@ -64,6 +64,42 @@ pub fn find_profile(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<
         Ok(CustomerProfile { customer, wallet, status: word("customers", "status", &status)?, created_at_ms })
     };
     found.map(profile).transpose()
+}
+
+/// When a customer was made (unix milliseconds), and how much may be charged to it in 28 days (cents; 0 is without limit).
+pub fn spending_limit(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Option<(i64, i64)>, DbError> {
+    Ok(dsl::customers
+        .find(i64::from(customer.get()))
+        .select((dsl::created_at_ms, dsl::spending_limit_cents))
+        .first(tx.connection())
+        .optional()?)
+}
+
+/// How many derivations of a group the locked customer can have.
+pub fn derivations_max(tx: &mut WriteTx<'_>, lock: &CustomerLock) -> Result<u32, DbError> {
+    let most: i64 = dsl::customers
+        .find(i64::from(lock.customer().get()))
+        .select(dsl::derivations_max)
+        .first(tx.connection())?;
+    number("customers", "derivations_max", most)
+}
+
+/// Writes how many derivations of a group the locked customer can have.
+pub fn set_derivations_max(tx: &mut WriteTx<'_>, lock: &CustomerLock, most: u32) -> Result<(), DbError> {
+    let target = dsl::customers.find(i64::from(lock.customer().get()));
+    diesel::update(target).set(dsl::derivations_max.eq(i64::from(most))).execute(tx.connection())?;
+    Ok(())
+}
+
+/// Writes how much may be charged to the locked customer in 28 days, in cents; 0 is without limit.
+pub fn set_spending_limit(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    limit_cents: i64,
+) -> Result<(), DbError> {
+    let target = dsl::customers.find(i64::from(lock.customer().get()));
+    diesel::update(target).set(dsl::spending_limit_cents.eq(limit_cents)).execute(tx.connection())?;
+    Ok(())
 }
 
 /// The customer with this wallet.

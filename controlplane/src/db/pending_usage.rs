@@ -1,9 +1,9 @@
 //! Usage by service and price: what a bill is made from, so from `usage_records` themselves.
 
-use crate::db::prices::Price;
 use crate::db::usage_records::{Sums, summed};
 use crate::db::usage_sums::services;
 use crate::db::{DbError, ReadTx};
+use crate::domain::catalogue::PriceRow;
 use apikey::CustomerId;
 use diesel::prelude::*;
 use diesel::{QueryableByName, sql_types};
@@ -15,7 +15,7 @@ pub struct PricedUsage {
     /// The word of the service.
     pub service: String,
     /// The price.
-    pub price: Price,
+    pub price: PriceRow,
     /// The counters.
     pub sums: Sums,
 }
@@ -26,7 +26,7 @@ pub fn by_price(
     tx: &mut ReadTx<'_>,
     customer: CustomerId,
     time_s: &Range<i64>,
-    prices: &[Price],
+    prices: &[PriceRow],
 ) -> Result<Vec<PricedUsage>, DbError> {
     #[derive(QueryableByName)]
     struct Columns {
@@ -49,7 +49,7 @@ pub fn by_price(
 }
 
 /// The statement behind [`by_price()`]; public for the test that asks the databases how they run it.
-pub fn select_by_price(customer: CustomerId, time_s: &Range<i64>, prices: &[Price]) -> String {
+pub fn select_by_price(customer: CustomerId, time_s: &Range<i64>, prices: &[PriceRow]) -> String {
     let hour_ms = "(window_start_s - window_start_s % 3600) * 1000";
     // The newest first: the first that had begun is the one in force.
     let newest_first = prices.iter().enumerate().skip(1).rev();

@@ -15,6 +15,7 @@ diesel::table! {
         status -> Text,
         created_at_ms -> BigInt,
         spending_limit_cents -> BigInt,
+        derivations_max -> BigInt,
     }
 }
 
@@ -69,6 +70,7 @@ diesel::table! {
         guaranteed_per_s -> BigInt,
         burst_per_s -> BigInt,
         burst_priority -> BigInt,
+        retired_at_ms -> Nullable<BigInt>,
     }
 }
 

@@ -36,14 +36,16 @@ macro_rules! tables {
 /// Every table but those in `LEFT_OUT` and `stream`, which a restore does not put back: it begins a new one. A table stands behind those that its
 /// foreign keys name.
 pub const TABLES: &[Table] = tables! {
-    customers [customer_id] { customer_id, wallet_address, status, created_at_ms, spending_limit_cents }
+    customers [customer_id] {
+        customer_id, wallet_address, status, created_at_ms, spending_limit_cents, derivations_max,
+    }
     service_types [service] { service, title, open }
     prices [item, valid_from_ms] { item, valid_from_ms, micro_usd }
     tiers [tier, valid_from_ms] {
         tier, valid_from_ms, guaranteed_per_s, burst_per_s, burst_priority, allowlist_entries_max,
         subscription_cents, api_keys_included, api_keys_max, seal_keys_included, packages_per_seal_key,
     }
-    plans [number] { number, guaranteed_per_s, burst_per_s, burst_priority }
+    plans [number] { number, guaranteed_per_s, burst_per_s, burst_priority, retired_at_ms }
     services [customer_id, service] {
         customer_id, service, state, state_before_suspension, state_before_billing, tier, plan, source, created_at_ms,
         updated_at_ms, allowlist, burst, own_guaranteed_per_s, own_burst_per_s, own_burst_priority, paid, next_tier,

@@ -83,8 +83,12 @@ crate::domain::words::words! {
         TokenChanged = "token_changed",
         /// An API token was revoked.
         TokenRevoked = "token_revoked",
-        /// A service was switched on or off, suspended, resumed, or got another tier.
+        /// A service was subscribed to, switched on or off, suspended, resumed, cancelled, or got another tier or other rates.
         ServiceChanged = "service_changed",
+        /// An operator gave credit, or took it back.
+        CreditChanged = "credit_changed",
+        /// How much may be charged in 28 days was changed.
+        SpendingLimitChanged = "spending_limit_changed",
         /// The list of addresses that may use a service was changed.
         AllowlistChanged = "allowlist_changed",
         /// A key was made.
@@ -95,6 +99,10 @@ crate::domain::words::words! {
         KeyReEnabled = "key_re_enabled",
         /// A key got another expiry, or lost it.
         KeyExpiryChanged = "key_expiry_changed",
+        /// A key got another name.
+        KeyRenamed = "key_renamed",
+        /// A key was deleted.
+        KeyDeleted = "key_deleted",
         /// A key was replaced by a new one.
         KeyRotated = "key_rotated",
     }

@@ -64,7 +64,7 @@ pub fn show(database: &mut Database, key: PolicyKey, now_ms: i64) -> Result<Allo
             checked: service.allowlist,
             prefixes: allowlist_entries::of(tx, key)?,
             tier: service.tier,
-            entries_max: tiers::allowlist_entries_max_at(tx, service.tier, now_ms)?,
+            entries_max: tiers::terms_at(tx, service.tier, now_ms)?.allowlist_entries_max,
             position: stream::position(tx)?,
             changed: false,
         })
@@ -85,39 +85,51 @@ pub fn change(
     database.write(|tx| {
         let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
         must_not_be_closed(&lock, "keeps its lists as they are")?;
-        let before = find_service(tx, key)?;
-        let had = allowlist_entries::of(tx, key)?;
-        let prefixes = after_change(&had, list)?;
-        let after = ServiceRow { allowlist: checked.unwrap_or(before.allowlist), ..before };
-        let entries_max = tiers::allowlist_entries_max_at(tx, after.tier, now_ms)?;
-        let grows = !prefixes.is_subset(&had);
-        if grows || (after.allowlist && !before.allowlist) {
-            within_limit(after.tier, entries_max, prefixes.len())?;
-        }
-        // Checking ends before the list goes …
-        if !after.allowlist {
-            write_service(tx, &lock, &before, &after, now_ms)?;
-        }
-        for prefix in prefixes.difference(&had) {
-            allowlist_entries::insert(tx, &lock, key.service, *prefix, now_ms)?;
-            record(tx, &Change::SetAllowed(AllowlistEntry { key, prefix: *prefix }), now_ms)?;
-        }
-        for prefix in had.difference(&prefixes) {
-            allowlist_entries::delete(tx, &lock, key.service, *prefix)?;
-            record(tx, &Change::RemoveAllowed(AllowlistEntry { key, prefix: *prefix }), now_ms)?;
-        }
-        // … and begins when it is there.
-        if after.allowlist {
-            write_service(tx, &lock, &before, &after, now_ms)?;
-        }
-        let changed = had != prefixes || before != after;
-        if changed {
-            let detail = detail_of(&before, &after, &had, &prefixes);
-            note(tx, key.customer, Action::AllowlistChanged, &detail, now_ms)?;
-        }
-        let (checked, tier, position) = (after.allowlist, after.tier, stream::position(tx)?);
-        Ok(Allowlist { checked, prefixes, tier, entries_max, position, changed })
+        change_in(tx, &lock, key, list, checked, now_ms)
     })
+}
+
+/// The same in a transaction that does more.
+pub(in crate::domain) fn change_in(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    key: PolicyKey,
+    list: &ListChange,
+    checked: Option<bool>,
+    now_ms: i64,
+) -> Result<Allowlist, DomainError> {
+    let before = find_service(tx, key)?;
+    let had = allowlist_entries::of(tx, key)?;
+    let prefixes = after_change(&had, list)?;
+    let after = ServiceRow { allowlist: checked.unwrap_or(before.allowlist), ..before };
+    let entries_max = tiers::terms_at(tx, after.tier, now_ms)?.allowlist_entries_max;
+    let grows = !prefixes.is_subset(&had);
+    if grows || (after.allowlist && !before.allowlist) {
+        within_limit(after.tier, entries_max, prefixes.len())?;
+    }
+    // Checking ends before the list goes …
+    if !after.allowlist {
+        write_service(tx, lock, &before, &after, now_ms)?;
+    }
+    for prefix in prefixes.difference(&had) {
+        allowlist_entries::insert(tx, lock, key.service, *prefix, now_ms)?;
+        record(tx, &Change::SetAllowed(AllowlistEntry { key, prefix: *prefix }), now_ms)?;
+    }
+    for prefix in had.difference(&prefixes) {
+        allowlist_entries::delete(tx, lock, key.service, *prefix)?;
+        record(tx, &Change::RemoveAllowed(AllowlistEntry { key, prefix: *prefix }), now_ms)?;
+    }
+    // … and begins when it is there.
+    if after.allowlist {
+        write_service(tx, lock, &before, &after, now_ms)?;
+    }
+    let changed = had != prefixes || before != after;
+    if changed {
+        let detail = detail_of(&before, &after, &had, &prefixes);
+        note(tx, key.customer, Action::AllowlistChanged, &detail, now_ms)?;
+    }
+    let (checked, tier, position) = (after.allowlist, after.tier, stream::position(tx)?);
+    Ok(Allowlist { checked, prefixes, tier, entries_max, position, changed })
 }
 
 /// What was and what is, for the activity log. A long list does not fit there: of it the numbers and the first entries.
@@ -154,7 +166,7 @@ pub fn fits_tier(
     tier: Tier,
     now_ms: i64,
 ) -> Result<(), DomainError> {
-    let entries_max = tiers::allowlist_entries_max_at(tx, tier, now_ms)?;
+    let entries_max = tiers::terms_at(tx, tier, now_ms)?.allowlist_entries_max;
     let count = allowlist_entries::of(tx, service.key)?.len();
     if count <= entries_max as usize && (entries_max > 0 || !service.allowlist) {
         return Ok(());
@@ -212,6 +224,7 @@ fn write_service(
     if before == after {
         return Ok(());
     }
+    let after = &ServiceRow { version: before.version + 1, ..*after };
     services::update(tx, lock, after, now_ms)?;
     if let Some(policy) = policy_of(after, lock.status()) {
         record(tx, &Change::SetPolicy(policy), now_ms)?;

@@ -1,8 +1,9 @@
 //! Usage that is not invoiced yet, and what it will cost.
 
-use crate::clock::month_start_ms;
+use crate::clock::Month;
 use crate::db::pending_usage::{self as table, PricedUsage};
 use crate::db::{DbError, ReadTx, prices};
+use crate::domain::catalogue::PriceItem;
 use crate::domain::usage::figures::Figures;
 use apikey::CustomerId;
 
@@ -65,7 +66,7 @@ impl PendingUsage {
 /// [`DbError`]; also where no price of a request is in force.
 pub fn pending(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result<PendingUsage, DbError> {
     let since_ms = not_yet_invoiced_since_ms(now_ms);
-    let prices = prices::of_request(tx, &(since_ms..now_ms.saturating_add(1)))?;
+    let prices = prices::in_force(tx, PriceItem::Request, &(since_ms..now_ms.saturating_add(1)))?;
     let until_s = now_ms.div_euclid(1_000).saturating_add(1);
     let rows = table::by_price(tx, customer, &(since_ms.div_euclid(1_000)..until_s), &prices)?;
     let item = |row: PricedUsage| {
@@ -84,7 +85,7 @@ pub fn pending(tx: &mut ReadTx<'_>, customer: CustomerId, now_ms: i64) -> Result
 /// From when on nothing is invoiced yet, unix milliseconds: usage is invoiced by the month, so since this month began. Where there are
 /// invoices, the end of the last one.
 fn not_yet_invoiced_since_ms(now_ms: i64) -> i64 {
-    month_start_ms(now_ms)
+    Month::of(now_ms).start_ms
 }
 
 #[cfg(test)]

@@ -31,14 +31,23 @@ mod tests {
     use edgeformat::{PlanNumber, PolicyKey};
 
     fn state(service: ServiceState, customer: CustomerStatus) -> Option<&'static str> {
+        let key = PolicyKey { customer: apikey::CustomerId::new(7).unwrap(), service: apikey::Service::Seal };
         let row = ServiceRow {
-            key: PolicyKey { customer: apikey::CustomerId::new(7).unwrap(), service: apikey::Service::Seal },
+            key,
             state: service,
             state_before_suspension: None,
+            state_before_billing: None,
             tier: Tier::Starter,
             plan: PlanNumber::new(1).unwrap(),
             source: GrantSource::OperatorGrant,
             allowlist: false,
+            burst: true,
+            own_rates: None,
+            paid: false,
+            next_tier: None,
+            cancelled: false,
+            pending_until_ms: None,
+            version: 1,
         };
         policy_of(&row, customer).map(|policy| policy.state.word())
     }

@@ -125,7 +125,9 @@ fn take_part(
         return Ok(Taken::default());
     }
     let known = usage_cursors::known(tx, told.ledger, slots.iter().map(|slot| slot.key))?;
-    let bound = Bound::of(&plans::all(tx)?);
+    // Retired ones, too: what is told now may have been counted while a plan was in force.
+    let every_plan: Vec<edgeformat::Plan> = plans::ever(tx)?.iter().map(|row| row.plan).collect();
+    let bound = Bound::of(&every_plan);
     let mut news = News::default();
     for (slot, known) in slots.iter().zip(&known) {
         news.sort(slot, known, &bound, ledger.counts_from_ms, now_ms);

@@ -88,21 +88,39 @@ words! {
 
 words! {
     /// Who gave a customer a service.
-    GrantSource: "operator_grant" {
+    GrantSource: "operator_grant, subscription" {
         /// An operator: no payment, no charge.
         OperatorGrant = "operator_grant",
+        /// The customer, who pays for it.
+        Subscription = "subscription",
     }
 }
 
 words! {
     /// Who revoked a key.
-    RevocationSource: "operator, account_closed, offered_by_edge" {
+    RevocationSource: "operator, owner, account_closed, offered_by_edge" {
         /// An operator on the command line.
         Operator = "operator",
+        /// The customer.
+        Owner = "owner",
         /// The account was closed: its keys are revoked for ever.
         AccountClosed = "account_closed",
         /// An edge knew it when the database, restored from a backup, did not.
         OfferedByEdge = "offered_by_edge",
+    }
+}
+
+words! {
+    /// How a key stands.
+    KeyState: "active, expired, revoked, deleted" {
+        /// Good, as far as the key itself goes.
+        Active = "active",
+        /// Refused since its time is over.
+        Expired = "expired",
+        /// Refused until it is re-enabled.
+        Revoked = "revoked",
+        /// Refused for ever.
+        Deleted = "deleted",
     }
 }
 

@@ -3,14 +3,16 @@
 use crate::access_tokens::AccessTokens;
 use crate::app::chain_of;
 use crate::clock::Clock;
-use crate::config::AccountsConfig;
+use crate::config::{AccountsConfig, KeyringConfig};
 use crate::db::{Database, Pool, ReadTx, WriteTx};
 use crate::domain::{CustomerStatus, api_tokens};
 use crate::http::State;
 use crate::http::caller::{Account, Bearer, Call, Needs};
 use crate::http::limits::Limits;
+use crate::keyring;
 use crate::problem::{Problem, ProblemDetails};
 use actix_web::web;
+use edgeformat::Keyring;
 use std::sync::Arc;
 
 /// What the customers' API stands on.
@@ -24,8 +26,26 @@ pub struct Api {
     pub settings: AccountsConfig,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// Where the keyring is: it is read for each key that is made, since an operator may add a group to it at any time.
+    pub keyring: KeyringConfig,
     /// The time.
     pub clock: Clock,
+}
+
+impl Api {
+    /// The keyring as it is now.
+    ///
+    /// # Errors
+    /// [`Problem::Internal`]; it is logged why.
+    pub fn keyring(&self) -> Result<Keyring, ProblemDetails> {
+        keyring::load(&self.keyring.file).map_err(|error| {
+            tracing::error!(
+                error = chain_of(&error),
+                "the keyring cannot be read, so that no key can be made"
+            );
+            Problem::Internal.into()
+        })
+    }
 }
 
 impl State {

@@ -3,8 +3,11 @@
 use crate::db::stream::Position;
 use crate::http::State;
 use crate::problem::{Problem, ProblemDetails};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -64,6 +67,23 @@ impl Confirmation {
         let (board, Position { stream, sequence }) = (std::sync::Arc::clone(&state.board), position);
         let waited = web::block(move || board.wait_for(Some(stream), sequence, limit)).await;
         Ok(Self { sequence, applied: waited.map_err(|_| Problem::Internal)?.applied })
+    }
+
+    /// The status where every edge has it, else 202; the body says which (`applied`), too.
+    pub fn answer_with(
+        &self,
+        status: StatusCode,
+        headers: &[(HeaderName, String)],
+        mut body: Value,
+    ) -> HttpResponse {
+        let mut reply = HttpResponse::build(if self.applied { status } else { StatusCode::ACCEPTED });
+        for (name, value) in headers {
+            reply.insert_header((name.clone(), value.as_str()));
+        }
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("applied".to_owned(), self.applied.into());
+        }
+        reply.insert_header((SEQUENCE, self.sequence.to_string())).json(body)
     }
 
     /// 200 where every edge has it, else 202.

@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::routes::{account, activity, auth, billing, stats, tokens};
+use crate::http::routes::{account, activity, auth, billing, catalogue, keys, services, stats, tokens};
 use crate::http::{docs, edge_api, edge_requests, edge_usage, health, metrics, openapi, operator};
 use crate::problem::{Problem, ProblemDetails};
 use actix_cors::Cors;
@@ -41,6 +41,15 @@ paths! { CUSTOMER_PATHS, customer_paths,
     "/api/v1/auth/sessions/{session_id}" { delete => auth::sessions::end_one }
     "/api/v1/account" { get => account::read, delete => account::close }
     "/api/v1/activity" { get => activity::list }
+    "/api/v1/catalogue" { get => catalogue::read }
+    "/api/v1/services" { get => services::read::list, post => services::subscribe::subscribe }
+    "/api/v1/services/{service}" { get => services::read::one, patch => services::change::change, delete => services::cancel::cancel }
+    "/api/v1/services/{service}/keys" { get => keys::read::list, post => keys::create::create }
+    "/api/v1/services/{service}/keys/revoke-all" { post => keys::revoke::all }
+    "/api/v1/services/{service}/keys/{id}" { get => keys::read::one, patch => keys::change::change, delete => keys::delete::delete }
+    "/api/v1/services/{service}/keys/{id}/revoke" { post => keys::revoke::one }
+    "/api/v1/services/{service}/keys/{id}/re-enable" { post => keys::re_enable::re_enable }
+    "/api/v1/services/{service}/keys/{id}/rotate" { post => keys::rotate::rotate }
     "/api/v1/tokens" { get => tokens::list::list, post => tokens::create::create }
     "/api/v1/tokens/{id}" { get => tokens::one::read, patch => tokens::one::rename, delete => tokens::one::revoke }
     "/api/v1/stats/summary" { get => stats::summary::summary }
@@ -77,7 +86,15 @@ pub fn cors(origins: &[String]) -> Cors {
         .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
         .allowed_header("Idempotency-Key")
-        .expose_headers(["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"])
+        .expose_headers([
+            "ETag",
+            "Location",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "X-Request-Id",
+            "X-Suiftly-Sequence",
+        ])
         .supports_credentials()
         .max_age(PREFLIGHT_LIFE_S)
         // A browser refuses the answer by itself; other programs send an origin without asking for leave.

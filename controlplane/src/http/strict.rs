@@ -95,6 +95,13 @@ impl<T: DeserializeOwned> FromRequest for StrictQuery<T> {
     }
 }
 
+/// SHA-256 of a request whose body may be missing: method, path and what the body says. What `Idempotency-Key` compares.
+pub fn digest_of(request: &HttpRequest, body: &impl serde::Serialize) -> String {
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let text = format!("{} {}\n{body}", request.method(), request.path());
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
+}
+
 fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
     let (Some(value), None) = (values.next(), values.next()) else { return false };

@@ -8,10 +8,10 @@ use crate::wallet::Wallet;
 use apikey::{CustomerId, Service};
 use controlplane::config::DatabaseConfig;
 use controlplane::db::pending_usage::select_by_price;
-use controlplane::db::prices::Price;
 use controlplane::db::request_sums::{self, select_sums};
 use controlplane::db::time_pieces::Piece;
 use controlplane::db::usage_sums::{Whose, select_reasons, select_usage};
+use controlplane::domain::catalogue::{PriceItem, PriceRow};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_types};
 use edgeformat::ledger::Counter;
 use serde_json::json;
@@ -170,7 +170,8 @@ fn every_query_is_answered_by_an_index(backend: Backend) {
     let whose = Whose { customer: CustomerId::new(500).unwrap(), service: None };
     let requests = request_sums::Asked { whose, key: None };
     let (month, rest) = (Piece::Sums(86_400, NOW_S - 30 * 86_400..NOW_S), Piece::Minutes(NOW_S - 300..NOW_S));
-    let prices = [Price { valid_from_ms: 0, micro_usd: 1 }, Price { valid_from_ms: 9, micro_usd: 2 }];
+    let price = |valid_from_ms| PriceRow { item: PriceItem::Request, valid_from_ms, micro_usd: 1 };
+    let prices = [price(0), price(9)];
     for (query, table, index) in [
         (
             select_by_price(whose.customer, &(MONTH_S..NOW_S), &prices),

@@ -39,9 +39,28 @@ INSERT INTO prices (item, valid_from_ms, micro_usd) VALUES
     ('seal_key_month', 0, 5000000),
     ('package_month', 0, 2000000);
 
+-- A plan that no service names any more leaves the edges, so that their list stays short; its row stays, and its number keeps its
+-- meaning. NULL: the edges know it.
+ALTER TABLE plans ADD COLUMN retired_at_ms BIGINT;
+
 -- How much may be charged in 28 days from the account's creation on; 0 is without limit.
 ALTER TABLE customers ADD COLUMN spending_limit_cents BIGINT NOT NULL DEFAULT 25000
     CHECK (spending_limit_cents = 0 OR spending_limit_cents BETWEEN 1000 AND 100000000);
+
+-- How many derivations of a group a customer can have; the format has room for 1,023, and what is above 1,000 is an operator's to give.
+ALTER TABLE customers ADD COLUMN derivations_max BIGINT NOT NULL DEFAULT 1000 CHECK (derivations_max BETWEEN 1000 AND 1023);
+
+CREATE TABLE new_derivation_counters (
+    customer_id BIGINT NOT NULL REFERENCES customers (customer_id),
+    key_group BIGINT NOT NULL CHECK (key_group BETWEEN 0 AND 31),
+    next BIGINT NOT NULL CHECK (next BETWEEN 1 AND 1024),
+    PRIMARY KEY (customer_id, key_group)
+);
+
+INSERT INTO new_derivation_counters (customer_id, key_group, next)
+    SELECT customer_id, key_group, next FROM derivation_counters;
+DROP TABLE derivation_counters;
+ALTER TABLE new_derivation_counters RENAME TO derivation_counters;
 
 -- What operators have credited to a customer, and what was charged to that. Rows are only added; `number` counts from 1 for each
 -- customer, without a gap. The balance is their sum, and never negative.
@@ -131,6 +150,8 @@ DROP TABLE services;
 ALTER TABLE new_services RENAME TO services;
 ALTER TABLE new_allowlist_entries RENAME TO allowlist_entries;
 
+-- Which services name a plan.
+CREATE INDEX services_by_plan ON services (plan);
 -- What is pending, in the order in which it happens.
 CREATE INDEX services_pending ON services (pending_until_ms) WHERE pending_until_ms IS NOT NULL;
 

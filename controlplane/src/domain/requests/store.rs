@@ -2,8 +2,9 @@
 
 use crate::db::request_cursors::{self, Cursor};
 use crate::db::request_stats::{self, StatsRow};
-use crate::db::{Database, DbError, request_logs};
+use crate::db::{Database, DbError, api_keys, request_logs};
 use crate::domain::requests::{Batch, Window};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was done with a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,13 @@ pub fn store(database: &mut Database, edge: &str, batch: &Batch) -> Result<Store
             })
             .collect();
         request_stats::add(tx, &rows)?;
+        let mut used = BTreeMap::<i64, BTreeSet<u64>>::new();
+        for row in rows.iter().filter(|row| row.counts.guaranteed + row.counts.burst > 0) {
+            used.entry(row.window_start_s).or_default().insert(row.owner.fingerprint);
+        }
+        for (minute_s, fingerprints) in used {
+            api_keys::note_used(tx, minute_s, &fingerprints.into_iter().collect::<Vec<_>>())?;
+        }
         let lines = i64::try_from(batch.lines.len()).unwrap_or(i64::MAX);
         let next = Cursor {
             instance: batch.instance.clone(),

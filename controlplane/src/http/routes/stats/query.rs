@@ -4,6 +4,7 @@ use crate::db::{ReadTx, api_keys};
 use crate::domain::requests::Window;
 use crate::domain::statistics::{Asked, Period, Span};
 use crate::http::caller::Account;
+use crate::http::routes::services::ServiceWord;
 use crate::problem::{Problem, ProblemDetails};
 use apikey::{Fingerprint, Service};
 use serde::{Deserialize, Serialize};
@@ -75,18 +76,6 @@ pub enum BucketWord {
     Day,
 }
 
-/// A service.
-#[derive(Deserialize, Serialize, ToSchema, Clone, Copy, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum ServiceWord {
-    /// Seal key servers
-    Seal,
-    /// Sui gRPC
-    Grpc,
-    /// Sui GraphQL
-    Graphql,
-}
-
 /// The form of an answer.
 #[derive(Deserialize, Serialize, ToSchema, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
@@ -143,16 +132,6 @@ impl BucketWord {
             Self::Minute => "minute",
             Self::Hour => "hour",
             Self::Day => "day",
-        }
-    }
-}
-
-impl From<ServiceWord> for Service {
-    fn from(word: ServiceWord) -> Self {
-        match word {
-            ServiceWord::Seal => Self::Seal,
-            ServiceWord::Grpc => Self::Grpc,
-            ServiceWord::Graphql => Self::Graphql,
         }
     }
 }
@@ -227,10 +206,6 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_rest_of_the_program() {
-        for service in Service::ALL {
-            let word: ServiceWord = serde_json::from_value(service.name().into()).unwrap();
-            assert_eq!(Service::from(word), service);
-        }
         for range in [RangeWord::Day, RangeWord::Week, RangeWord::Month] {
             assert_eq!(serde_json::to_value(range).unwrap(), range.word());
         }

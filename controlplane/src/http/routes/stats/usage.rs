@@ -5,8 +5,9 @@ use crate::domain::api_tokens::Scope;
 use crate::domain::statistics::{self, UsageBucket};
 use crate::http::State;
 use crate::http::caller::{Call, Needs};
+use crate::http::routes::services::ServiceWord;
 use crate::http::routes::stats::answer::{PrefersCsv, Table, answer};
-use crate::http::routes::stats::query::{BucketWord, RangeWord, SeriesQuery, ServiceWord};
+use crate::http::routes::stats::query::{BucketWord, RangeWord, SeriesQuery};
 use crate::http::strict::StrictQuery;
 use crate::problem::{ProblemBody, ProblemDetails};
 use actix_web::{HttpResponse, web};
@@ -30,7 +31,6 @@ pub struct UsageAnswer {
     #[schema(value_type = String, example = "hour")]
     bucket: BucketWord,
     /// Of which service; `null`: of all
-    #[schema(value_type = Option<String>, example = "seal")]
     service: Option<ServiceWord>,
     /// With which key; `null`: with all
     #[schema(example = "4100000112345678")]
