@@ -395,3 +395,12 @@ diesel::table! {
         created_at_ms -> BigInt,
     }
 }
+
+diesel::table! {
+    demo (one) {
+        one -> BigInt,
+        seed -> BigInt,
+        begun_at_ms -> BigInt,
+        finished_at_ms -> Nullable<BigInt>,
+    }
+}
