@@ -99,6 +99,7 @@ fn serve(config: &Config, access_tokens: AccessTokens, clock: &Clock) -> Arc<Ato
         access_tokens,
         limits: Limits::new(&config.accounts, clock),
         settings: config.accounts.clone(),
+        keyring: config.keyring.clone(),
         clock: clock.clone(),
     };
     let board = Arc::new(Board::without_edge(clock.clone()));

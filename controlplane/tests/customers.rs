@@ -113,7 +113,7 @@ fn every_change_of_an_account_stands_in_its_log_with_the_user_who_made_it(backen
             "removed_count": 0, "added": ["192.0.2.0/24", "198.51.100.7/32"], "removed": []
         })
     );
-    assert_eq!(detail(4), json!({"fingerprint": old, "service": "seal"}));
+    assert_eq!(detail(4), json!({"fingerprint": old, "service": "seal", "name": "", "expires_at": null}));
     assert_eq!(detail(5)["to"], "2100-01-01T00:00:00.000Z");
     assert_eq!(
         detail(6),

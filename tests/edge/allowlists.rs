@@ -84,6 +84,28 @@ fn requests_from_elsewhere_use_up_nothing_and_do_not_count_as_failing() {
     assert_eq!(from(&stack, 2, &key), served());
 }
 
+/// With a look-up that allows nobody.
+#[test]
+fn only_who_has_a_list_is_looked_up() {
+    let mut stack = Stack::prepared(&[]);
+    let config = std::fs::read_to_string(harness::repository().join("haproxy/haproxy.cfg")).unwrap();
+    let look_up = "src,concat(' ',txn.k),lua.suiftly_allowed";
+    assert!(config.contains(look_up));
+    stack.use_config(&config.replace(look_up, "int(0)"));
+    for child in ["upstream", "serve"] {
+        stack.start_child(child);
+    }
+    stack.wait_until_healthy();
+    stack.start_child("haproxy");
+    stack.wait_until_ready();
+    let (listed, other) = (stack.customer(1, "seal", "pro"), stack.customer(2, "seal", "pro"));
+    let [listed_key, other_key] =
+        [listed, other].map(|customer| format!("X-API-Key: {}", stack.key(customer, "seal").0));
+    assert_eq!(from(&stack, 2, &listed_key), served(), "not checked yet");
+    allowlist(&stack, listed, "--set 127.0.0.2 --on");
+    assert_eq!((from(&stack, 2, &listed_key), from(&stack, 2, &other_key)), (not_allowed(), served()));
+}
+
 #[test]
 fn a_list_survives_a_reload_a_kill_of_the_worker_and_edges_that_start_without_the_control_plane() {
     let mut stack = Stack::start();

@@ -61,7 +61,7 @@ struct Seen {
 
 #[test]
 fn every_answered_request_is_billed_once_whatever_is_killed_meanwhile() {
-    let size = if std::env::var("SUIFTLY_TEST_FULL").is_ok_and(|full| full == "1") { WHOLE } else { SMALL };
+    let size = if crate::is_full() { WHOLE } else { SMALL };
     let seed = std::env::var("SUIFTLY_TEST_SEED")
         .map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().unwrap());
     println!("SUIFTLY_TEST_SEED={seed}");

@@ -1,6 +1,12 @@
 //! Rates: what is guaranteed is served, what is above is refused, and nobody pays for a neighbour.
 
-use harness::{Connection, Stack};
+mod accuracy;
+mod crowd;
+mod saturation;
+
+use harness::edge_log::lines_of;
+use harness::limits::{Rates, customer_with, set_rates};
+use harness::{Answer, Connection, Stack};
 use std::time::{Duration, Instant};
 
 /// Offers `rate` requests per second on one connection for `seconds`; answers the second (from the start) in which
@@ -86,6 +92,56 @@ fn a_changed_tier_applies_to_the_next_request() {
     let enterprise = burst(&mut connection);
     assert!(starter < 30, "{starter} of 100 at once at 12/s");
     assert_eq!(enterprise, 100, "1,000/s must be in force when the command returns");
+}
+
+const fn rates(guaranteed_per_s: u32, burst_per_s: u32) -> Rates {
+    Rates { guaranteed_per_s, burst_per_s, burst_priority: 3 }
+}
+
+/// Up and down, with what was admitted just before: a lower limit counts it, too.
+#[test]
+fn a_changed_limit_applies_to_the_next_request() {
+    let stack = Stack::start();
+    let (customer, line) = customer_with(&stack, 1, rates(1, 0));
+    let mut connection = Connection::open(stack.edge.number()).unwrap();
+    let mut next = || connection.get(&[&line]).unwrap().status;
+    assert_eq!((next(), next()), (200, 429));
+    set_rates(&stack, customer, rates(1_000, 0));
+    assert_eq!(next(), 200, "raised");
+    // More than the lower limit, in this second.
+    for _ in 0..50 {
+        assert_eq!(next(), 200);
+    }
+    set_rates(&stack, customer, rates(5, 0));
+    assert_eq!(next(), 429, "lowered");
+    set_rates(&stack, customer, rates(5, 500));
+    assert_eq!(next(), 200, "with burst");
+}
+
+#[test]
+fn first_the_guaranteed_rate_is_used_up_then_burst_and_then_it_is_429() {
+    let stack = Stack::start();
+    let (_, line) = customer_with(&stack, 1, rates(10, 5));
+    let mut connection = Connection::open(stack.edge.number()).unwrap();
+    let answers: Vec<_> = (0..20).map(|_| connection.get(&[&line]).unwrap()).collect();
+    let log = lines_of(&stack, answers.iter().filter_map(|answer| answer.field("x-request-id")));
+    let class = |answer: &Answer| log[answer.field("x-request-id").unwrap()].class.clone();
+    let found: Vec<_> = answers.iter().map(|answer| (answer.status, class(answer))).collect();
+    let expected = [(200, "guaranteed"); 10].into_iter().chain([(200, "burst"); 5]).chain([(429, "-"); 5]);
+    let expected: Vec<_> = expected.map(|(status, class)| (status, class.to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn each_service_has_a_rate_of_its_own() {
+    let stack = Stack::start();
+    let (customer, seal) = customer_with(&stack, 1, rates(3, 0));
+    stack.admin(&format!("service enable --customer {customer} --service graphql --tier starter"));
+    let graphql = format!("X-API-Key: {}", stack.key(customer, "graphql").0);
+    let mut connection = Connection::open(stack.edge.number()).unwrap();
+    let mut ask = |line: &str| (0..6).map(|_| connection.get(&[line]).unwrap().status).collect::<Vec<_>>();
+    assert_eq!(ask(&seal), [200, 200, 200, 429, 429, 429]);
+    assert_eq!(ask(&graphql), [200; 6], "12 a second, and none of them used up by Seal");
 }
 
 #[test]

@@ -11,10 +11,16 @@
     reason = "a test fails by panicking, and prints what it measured"
 )]
 
+/// Whether the slow suites run at their whole size: `scripts/test --full`.
+fn is_full() -> bool {
+    std::env::var("SUIFTLY_TEST_FULL").is_ok_and(|full| full == "1")
+}
+
 mod allowlists;
 mod answers;
 mod changes;
 mod configuration;
+mod customer_api;
 mod customer_status;
 mod doctor;
 mod edge_commands;

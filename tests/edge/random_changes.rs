@@ -309,9 +309,17 @@ impl<'a> World<'a> {
         if suspended {
             return;
         }
-        let tier = ["pro", "enterprise"][self.below(2)];
-        self.note(number, &format!("customer {index} gets {tier}"));
-        self.saved(&format!("admin service enable --customer {customer} --service seal --tier {tier}"));
+        // Plans come with the first service that names them, and leave with the last.
+        let what = match self.below(5) {
+            0 => "enable --tier pro",
+            1 => "enable --tier enterprise",
+            2 => "rates --guaranteed 300",
+            3 => "rates --guaranteed 301 --burst 7 --priority 4",
+            _ => "rates --clear",
+        };
+        self.note(number, &format!("customer {index}: {what}"));
+        let (verb, rest) = what.split_once(' ').unwrap();
+        self.saved(&format!("admin service {verb} --customer {customer} --service seal {rest}"));
     }
 
     /// A list with this machine, or with others only; checked, or not.

@@ -12,8 +12,12 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod customer_api;
+pub mod edge_log;
 pub mod http;
 pub mod keys;
+pub mod limits;
+pub mod load;
 pub mod ports;
 pub mod stack;
 pub mod upstream;

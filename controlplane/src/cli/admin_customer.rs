@@ -8,7 +8,7 @@ use crate::cli::reply::lines;
 use crate::cli::{Failure, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{WalletAddress, customer_status, customers, gate};
+use crate::domain::{WalletAddress, customer_status, customers, gate, keys};
 use apikey::CustomerId;
 use clap::Subcommand;
 use serde::Serialize;
@@ -49,6 +49,16 @@ pub enum CustomerCommand {
         #[arg(long, value_name = "N")]
         cents: i64,
     },
+    /// Set how many API keys a customer can ever have in one master key group, over all services
+    #[command(after_help = "Example:\n  suiftly admin customer derivations --id 305419896 --most 1023")]
+    Derivations {
+        /// The customer's id
+        #[arg(long, value_name = "N")]
+        id: CustomerId,
+        /// 1000 to 1023
+        #[arg(long, value_name = "N")]
+        most: u32,
+    },
     /// What was changed in an account, by whom, from where; newest first
     #[command(after_help = "Example:\n  suiftly admin customer activity --customer 305419896 --limit 20")]
     Activity(ActivityArguments),
@@ -73,6 +83,7 @@ pub fn run(command: &CustomerCommand, config: &Config, clock: &Clock) -> Result<
         CustomerCommand::Resume(arguments) => change(arguments, customer_status::resume, config, clock),
         CustomerCommand::Close(arguments) => admin_customer_status::close(arguments, config, clock),
         CustomerCommand::SpendingLimit { id, cents } => spending_limit(*id, *cents, config, clock),
+        CustomerCommand::Derivations { id, most } => derivations(*id, *most, config),
         CustomerCommand::Activity(arguments) => admin_activity::run(arguments, config),
     }
 }
@@ -116,4 +127,16 @@ fn spending_limit(
         charged_cents: spending.charged_cents,
     };
     Reply::new(&answer, text)
+}
+
+#[derive(Serialize)]
+struct Derivations {
+    customer_id: u32,
+    derivations_max: u32,
+}
+
+fn derivations(customer: CustomerId, most: u32, config: &Config) -> Result<Reply, Failure> {
+    keys::set_derivations_max(&mut open_as_user(config)?, customer, most)?;
+    let text = lines(&[("customer", customer.to_string()), ("derivations", format!("{most} in each group"))]);
+    Reply::new(&Derivations { customer_id: customer.get(), derivations_max: most }, text)
 }

@@ -273,6 +273,8 @@ pub const SETTINGS: &[Setting] = &[
         "the server for gRPC, HOST:PORT, HTTP/2 in clear"),
     setting("SUIFTLY_UPSTREAM_MAXCONN", Number, "1000", Edge,
         "connections to one server, beyond which requests queue, guaranteed ones first"),
+    setting("SUIFTLY_UPSTREAM_QUEUE_S", Number, "5", Edge,
+        "seconds that a request waits for a connection to a server; longer than the server's slowest answers"),
     setting("SUIFTLY_HARD_STOP_S", Number, "30", Edge,
         "seconds that an old HAProxy worker lives after a reload"),
     setting("SUIFTLY_COUNT_AT_ANSWER", Switch, "0", Edge,

@@ -2,7 +2,7 @@
 
 use crate::db::connection::AnyConnection;
 use crate::db::schema::customers::dsl;
-use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, word};
+use crate::db::{CustomerLock, DbError, ReadTx, WriteTx, customer_id, number, word};
 use crate::domain::{CustomerStatus, WalletAddress};
 use apikey::CustomerId;
 use diesel::prelude::*;
@@ -73,6 +73,22 @@ pub fn spending_limit(tx: &mut ReadTx<'_>, customer: CustomerId) -> Result<Optio
         .select((dsl::created_at_ms, dsl::spending_limit_cents))
         .first(tx.connection())
         .optional()?)
+}
+
+/// How many derivations of a group the locked customer can have.
+pub fn derivations_max(tx: &mut WriteTx<'_>, lock: &CustomerLock) -> Result<u32, DbError> {
+    let most: i64 = dsl::customers
+        .find(i64::from(lock.customer().get()))
+        .select(dsl::derivations_max)
+        .first(tx.connection())?;
+    number("customers", "derivations_max", most)
+}
+
+/// Writes how many derivations of a group the locked customer can have.
+pub fn set_derivations_max(tx: &mut WriteTx<'_>, lock: &CustomerLock, most: u32) -> Result<(), DbError> {
+    let target = dsl::customers.find(i64::from(lock.customer().get()));
+    diesel::update(target).set(dsl::derivations_max.eq(i64::from(most))).execute(tx.connection())?;
+    Ok(())
 }
 
 /// Writes how much may be charged to the locked customer in 28 days, in cents; 0 is without limit.

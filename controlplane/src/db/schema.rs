@@ -15,6 +15,7 @@ diesel::table! {
         status -> Text,
         created_at_ms -> BigInt,
         spending_limit_cents -> BigInt,
+        derivations_max -> BigInt,
     }
 }
 

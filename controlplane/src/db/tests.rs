@@ -92,7 +92,8 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 wallet_address: wallet.as_str(),
                 status: "closed",
                 created_at_ms: BIG,
-                spending_limit_cents: 100_000_000_i64
+                spending_limit_cents: 100_000_000_i64,
+                derivations_max: 1_023_i64
             }
         ),
         round_trip!(
@@ -173,7 +174,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 created_at_ms: BIG
             }
         ),
-        round_trip!(c, derivation_counters { customer_id: customer, key_group: 31_i64, next: 1_001_i64 }),
+        round_trip!(c, derivation_counters { customer_id: customer, key_group: 31_i64, next: 1_024_i64 }),
         wide_round_trip!(
             c,
             api_keys {
@@ -467,7 +468,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'enabled', NULL, 'pro', 2, 'x', 0, 0, 0)",
         "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'enabled', 'disabled', 'pro', 1, 'x', 0, 0, 0)",
         "INSERT INTO services (customer_id, service, state, state_before_suspension, tier, plan, source, created_at_ms, updated_at_ms, allowlist) VALUES (7, 'graphql', 'suspended_operator', NULL, 'pro', 1, 'x', 0, 0, 0)",
-        "INSERT INTO derivation_counters VALUES (7, 1, 1002)",
+        "INSERT INTO derivation_counters VALUES (7, 1, 1025)",
         "INSERT INTO derivation_counters VALUES (7, 32, 1)",
         "INSERT INTO derivation_counters VALUES (8, 1, 1)",
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
@@ -500,6 +501,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO service_types VALUES ('seal', 'twice', 1)",
         "INSERT INTO service_types VALUES ('', 'nameless', 1)",
         "UPDATE customers SET spending_limit_cents = 999",
+        "UPDATE customers SET derivations_max = 1024",
         "INSERT INTO credit_entries VALUES (7, 1, 0, 'granted', 0, 0, NULL, NULL)",
         "INSERT INTO credit_entries VALUES (7, 1, 0, 'granted', -1, 0, NULL, NULL)",
         "INSERT INTO credit_entries VALUES (7, 1, 0, 'upgrade', 1, 1, NULL, NULL)",

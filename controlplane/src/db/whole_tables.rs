@@ -36,7 +36,9 @@ macro_rules! tables {
 /// Every table but those in `LEFT_OUT` and `stream`, which a restore does not put back: it begins a new one. A table stands behind those that its
 /// foreign keys name.
 pub const TABLES: &[Table] = tables! {
-    customers [customer_id] { customer_id, wallet_address, status, created_at_ms, spending_limit_cents }
+    customers [customer_id] {
+        customer_id, wallet_address, status, created_at_ms, spending_limit_cents, derivations_max,
+    }
     service_types [service] { service, title, open }
     prices [item, valid_from_ms] { item, valid_from_ms, micro_usd }
     tiers [tier, valid_from_ms] {

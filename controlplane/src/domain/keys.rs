@@ -17,9 +17,10 @@ use serde_json::json;
 
 /// How many keys a customer can make in an hour; an operator can make more for it.
 pub const CREATIONS_PER_HOUR_MAX: usize = 5;
-/// The most keys that a customer can ever have in one group, over all services. The format has room for
-/// 1,023; the rest is kept back.
-pub const DERIVATIONS_PER_GROUP_MAX: u32 = 1_000;
+/// The most keys that a customer can have in one group, over all services, if no operator says more.
+pub const DERIVATIONS_PER_GROUP_DEFAULT: u32 = 1_000;
+/// How many an operator can give it: what the format has room for.
+pub const DERIVATIONS_PER_GROUP_MAX: u32 = 1_023;
 /// The longest name, in characters.
 pub const NAME_LEN_MAX: usize = 64;
 
@@ -102,13 +103,15 @@ pub enum KeyRefusal {
     },
     /// Every derivation of the group was given.
     #[error(
-        "customer {customer} has used all {DERIVATIONS_PER_GROUP_MAX} derivations of group {group}; add a group with `suiftly keyring add-group`"
+        "customer {customer} has used all {most} derivations of group {group}; add a group with `suiftly keyring add-group`, or give it more (at most {DERIVATIONS_PER_GROUP_MAX}) with `suiftly admin customer derivations`"
     )]
     Exhausted {
         /// Whose.
         customer: CustomerId,
         /// Of which group.
         group: Group,
+        /// How many it can have.
+        most: u32,
     },
     /// The customer does not have the service.
     #[error("customer {} does not have the service {}", .0.customer, .0.service)]
@@ -263,6 +266,26 @@ fn may_be_made_by_owner(
     Ok(())
 }
 
+/// Sets how many derivations of a group a customer can have, over all services: 1,000 to 1,023.
+///
+/// # Errors
+/// [`DomainError::Refused`] for another number.
+pub fn set_derivations_max(
+    database: &mut Database,
+    customer: CustomerId,
+    most: u32,
+) -> Result<(), DomainError> {
+    if !(DERIVATIONS_PER_GROUP_DEFAULT..=DERIVATIONS_PER_GROUP_MAX).contains(&most) {
+        return Err(DomainError::Refused(format!(
+            "a customer can have {DERIVATIONS_PER_GROUP_DEFAULT} to {DERIVATIONS_PER_GROUP_MAX} derivations of a group"
+        )));
+    }
+    database.write(|tx| {
+        let lock = lock_customer(tx, customer)?.ok_or(DomainError::NoCustomer(customer))?;
+        Ok(customers::set_derivations_max(tx, &lock, most)?)
+    })
+}
+
 /// The text of a key that was issued, made again from its row.
 ///
 /// # Errors
@@ -289,14 +312,16 @@ fn next_derivation(
     group: Group,
 ) -> Result<(Derivation, Fingerprint), KeyError> {
     let first = derivation_counters::next(tx, lock, group)?;
-    let candidates: Vec<(Derivation, Fingerprint)> = (first..=DERIVATIONS_PER_GROUP_MAX)
+    let most = customers::derivations_max(tx, lock)?;
+    let candidates: Vec<(Derivation, Fingerprint)> = (first..=most)
         .filter_map(Derivation::new)
         .map(|derivation| (derivation, Fingerprint::of(version, group, derivation, lock.customer())))
         .collect();
     let fingerprints: Vec<Fingerprint> = candidates.iter().map(|(_, fingerprint)| *fingerprint).collect();
     let revoked = revocations::among(tx, &fingerprints)?;
     let free = candidates.into_iter().find(|(_, fingerprint)| !revoked.contains_key(fingerprint));
-    let (derivation, fingerprint) = free.ok_or(KeyRefusal::Exhausted { customer: lock.customer(), group })?;
+    let (derivation, fingerprint) =
+        free.ok_or(KeyRefusal::Exhausted { customer: lock.customer(), group, most })?;
     derivation_counters::set_next(tx, lock, group, u32::from(derivation.get()) + 1)?;
     Ok((derivation, fingerprint))
 }

@@ -1,6 +1,6 @@
 //! The API's description, made from its handlers: OpenAPI 3.1 at `/api/v1/openapi.json`.
 
-use crate::http::routes::{account, activity, auth, keys, services, tokens};
+use crate::http::routes::{account, activity, auth, catalogue, keys, services, tokens};
 use crate::problem::{FieldError, ProblemBody};
 use actix_web::HttpResponse;
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ use utoipa::{Modify, OpenApi};
         auth::challenge::challenge, auth::verify::verify, auth::refresh::refresh, auth::logout::logout,
         auth::sessions::list, auth::sessions::end_all, auth::sessions::end_one,
         account::read, account::close, activity::list,
-        services::read::list, services::subscribe::subscribe, services::read::one, services::change::change,
+        catalogue::read, services::read::list, services::subscribe::subscribe, services::read::one, services::change::change,
         services::cancel::cancel,
         keys::read::list, keys::create::create, keys::revoke::all, keys::read::one, keys::change::change, keys::delete::delete,
         keys::revoke::one, keys::re_enable::re_enable, keys::rotate::rotate,

@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::routes::{account, activity, auth, keys, services, tokens};
+use crate::http::routes::{account, activity, auth, catalogue, keys, services, tokens};
 use crate::http::{docs, edge_api, edge_requests, edge_usage, health, metrics, openapi, operator};
 use crate::problem::{Problem, ProblemDetails};
 use actix_cors::Cors;
@@ -41,6 +41,7 @@ paths! { CUSTOMER_PATHS, customer_paths,
     "/api/v1/auth/sessions/{session_id}" { delete => auth::sessions::end_one }
     "/api/v1/account" { get => account::read, delete => account::close }
     "/api/v1/activity" { get => activity::list }
+    "/api/v1/catalogue" { get => catalogue::read }
     "/api/v1/services" { get => services::read::list, post => services::subscribe::subscribe }
     "/api/v1/services/{service}" { get => services::read::one, patch => services::change::change, delete => services::cancel::cancel }
     "/api/v1/services/{service}/keys" { get => keys::read::list, post => keys::create::create }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod activity;
 pub mod auth;
+pub mod catalogue;
 pub mod keys;
 pub mod services;
 pub mod tokens;

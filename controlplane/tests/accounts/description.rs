@@ -1,5 +1,6 @@
 //! The API against its own description, by schemathesis (PyPI): what it takes, what it answers, and what it must refuse.
 
+use crate::customer::Customer;
 use crate::harness::{Backend, on_both_databases};
 use crate::server::Server;
 use crate::wallet::Wallet;
@@ -25,6 +26,10 @@ fn the_api_is_what_its_description_says(backend: Backend) {
     let seed = controlplane::random::any_u32().unwrap().to_string();
     eprintln!("seed {seed}");
     let wallet = Wallet::new(1);
+    // Something to look at and to change.
+    let customer = Customer::with_credit(&server, 1, 100_000);
+    customer.subscribe("seal", "pro").with(201);
+    customer.key("seal").with(201);
     let ending = ENDING.map(|operation| format!("--exclude-operation-id={operation}"));
     try_all(&program, &server, &wallet.sign_in(&server).access, &seed, &ending);
     for operation in ENDING {

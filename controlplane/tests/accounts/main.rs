@@ -6,10 +6,13 @@ mod harness;
 
 mod api_tokens;
 mod conventions;
+mod customer;
 mod description;
+mod keys;
 mod official_wallet;
 mod process;
 mod server;
+mod services;
 mod sessions;
 mod sign_in;
 mod wallet;

@@ -3,18 +3,20 @@
 use crate::harness::{Backend, TestDatabase};
 use controlplane::access_tokens::AccessTokens;
 use controlplane::clock::Clock;
-use controlplane::config::{AccountsConfig, Config, Variables};
+use controlplane::config::{AccountsConfig, Config, KeyringConfig, Variables};
 use controlplane::db::{Database, Pool};
 use controlplane::edge::board::Board;
 use controlplane::http::api::Api;
 use controlplane::http::limits::Limits;
 use controlplane::http::{Bound, State};
 use controlplane::secrets::Secrets;
+use edgeformat::Keyring;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use tempfile::TempDir;
 use ureq::http;
 
 /// When the clock stands at first: 2026-11-21T09:05:00.123Z.
@@ -26,8 +28,13 @@ pub(crate) struct Server {
     pub(crate) clock: Clock,
     pub(crate) port: u16,
     secrets: Secrets,
+    keyring: Arc<TempDir>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+fn keyring_in(folder: &TempDir) -> KeyringConfig {
+    KeyringConfig { file: folder.path().join("keyring.toml"), accept_v0: false }
 }
 
 impl Server {
@@ -41,18 +48,22 @@ impl Server {
         place.open();
         let folder = tempfile::tempdir().unwrap();
         let secrets = Secrets::load_or_make(&folder.path().join("secrets.toml")).unwrap();
-        Self::start(place, Clock::standing_at(NOW_MS), secrets, change)
+        let keyring = tempfile::tempdir().unwrap();
+        controlplane::keyring::load_or_make(&keyring_in(&keyring)).unwrap();
+        Self::start(place, Clock::standing_at(NOW_MS), secrets, Arc::new(keyring), change)
     }
 
     /// Another copy on the same database, with the same secrets and clock.
     pub(crate) fn copy(&self, change: impl FnOnce(&mut AccountsConfig)) -> Self {
-        Self::start(Arc::clone(&self.place), self.clock.clone(), self.secrets.clone(), change)
+        let keyring = Arc::clone(&self.keyring);
+        Self::start(Arc::clone(&self.place), self.clock.clone(), self.secrets.clone(), keyring, change)
     }
 
     fn start(
         place: Arc<TestDatabase>,
         clock: Clock,
         secrets: Secrets,
+        keyring: Arc<TempDir>,
         change: impl FnOnce(&mut AccountsConfig),
     ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -65,6 +76,7 @@ impl Server {
             access_tokens: AccessTokens::new(&secrets),
             limits: Limits::new(&settings, &clock),
             settings,
+            keyring: keyring_in(&keyring),
             clock: clock.clone(),
         };
         let board = Arc::new(Board::without_edge(clock.clone()));
@@ -80,7 +92,11 @@ impl Server {
         });
         let thread = thread.unwrap();
         is_ready.recv().unwrap();
-        Self { place, clock, port, secrets, stop, thread: Some(thread) }
+        Self { place, clock, port, secrets, keyring, stop, thread: Some(thread) }
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        controlplane::keyring::load(&keyring_in(&self.keyring).file).unwrap()
     }
 
     pub(crate) fn database(&self) -> Database {

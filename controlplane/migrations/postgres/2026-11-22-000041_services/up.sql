@@ -47,6 +47,21 @@ ALTER TABLE plans ADD COLUMN retired_at_ms BIGINT;
 ALTER TABLE customers ADD COLUMN spending_limit_cents BIGINT NOT NULL DEFAULT 25000
     CHECK (spending_limit_cents = 0 OR spending_limit_cents BETWEEN 1000 AND 100000000);
 
+-- How many derivations of a group a customer can have; the format has room for 1,023, and what is above 1,000 is an operator's to give.
+ALTER TABLE customers ADD COLUMN derivations_max BIGINT NOT NULL DEFAULT 1000 CHECK (derivations_max BETWEEN 1000 AND 1023);
+
+CREATE TABLE new_derivation_counters (
+    customer_id BIGINT NOT NULL REFERENCES customers (customer_id),
+    key_group BIGINT NOT NULL CHECK (key_group BETWEEN 0 AND 31),
+    next BIGINT NOT NULL CHECK (next BETWEEN 1 AND 1024),
+    PRIMARY KEY (customer_id, key_group)
+);
+
+INSERT INTO new_derivation_counters (customer_id, key_group, next)
+    SELECT customer_id, key_group, next FROM derivation_counters;
+DROP TABLE derivation_counters;
+ALTER TABLE new_derivation_counters RENAME TO derivation_counters;
+
 -- What operators have credited to a customer, and what was charged to that. Rows are only added; `number` counts from 1 for each
 -- customer, without a gap. The balance is their sum, and never negative.
 CREATE TABLE credit_entries (

@@ -61,6 +61,18 @@ ALTER TABLE old_services RENAME TO services;
 ALTER TABLE old_allowlist_entries RENAME TO allowlist_entries;
 
 DROP TABLE credit_entries;
+CREATE TABLE old_derivation_counters (
+    customer_id BIGINT NOT NULL REFERENCES customers (customer_id),
+    key_group BIGINT NOT NULL CHECK (key_group BETWEEN 0 AND 31),
+    next BIGINT NOT NULL CHECK (next BETWEEN 1 AND 1001),
+    PRIMARY KEY (customer_id, key_group)
+);
+
+INSERT INTO old_derivation_counters
+    SELECT customer_id, key_group, CASE WHEN next > 1001 THEN 1001 ELSE next END FROM derivation_counters;
+DROP TABLE derivation_counters;
+ALTER TABLE old_derivation_counters RENAME TO derivation_counters;
+ALTER TABLE customers DROP COLUMN derivations_max;
 ALTER TABLE plans DROP COLUMN retired_at_ms;
 ALTER TABLE customers DROP COLUMN spending_limit_cents;
 DROP TABLE prices;
