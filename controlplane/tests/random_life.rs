@@ -30,7 +30,7 @@ on_both_databases! {
 const NOW_MS: i64 = 1_795_251_900_123;
 const CUSTOMERS: u32 = 3;
 const WRITERS: u64 = 4;
-const OPERATIONS: u64 = 150;
+const OPERATIONS: u64 = 600;
 const OPERATIONS_FULL: u64 = 5_000;
 
 /// Splitmix64.
@@ -74,6 +74,9 @@ fn whatever_is_done_at_once_in_any_order_leaves_what_must_always_hold(backend: B
     for id in &ids {
         credit::grant(&mut database, *id, 30_000, NOW_MS).unwrap();
     }
+    // The first key adopts the keyring's group, which the edges are told beside the changes.
+    let first = PolicyKey { customer: ids[0], service: Service::Graphql };
+    keys::create(&mut database, &ring, &NewKey::by_operator(first, Version::V1), NOW_MS).unwrap();
     let mut followed = Mirror::from_snapshot(database.read(feed::snapshot).unwrap());
     // Time goes on for all of them, an hour a step: months end in it.
     let hours = AtomicU64::new(0);

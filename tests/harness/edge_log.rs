@@ -1,10 +1,9 @@
 //! HAProxy's log, by request.
 
 use crate::Stack;
-use crate::http::wait_for;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the log says of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,12 +16,18 @@ pub struct LogLine {
     pub queue_ms: Option<u64>,
 }
 
-/// The lines of all requests whose ids are given, once they are written.
+/// How long nothing more has to come before those that are missing are given up.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The lines of the requests whose ids are given, once they are written.
+///
+/// Some may be missing: a thread of HAProxy's that meets another one at the log some hundred times in a row drops its line,
+/// which happens where that one has lost its core to another process. `DroppedLogs` in `show info` counts them.
 pub fn lines_of<'a>(stack: &Stack, ids: impl Iterator<Item = &'a str>) -> HashMap<String, LogLine> {
     let mut wanted: HashSet<String> = ids.filter(|id| !id.is_empty()).map(str::to_owned).collect();
     let mut found = HashMap::with_capacity(wanted.len());
-    let mut read_len = 0;
-    wait_for("the requests' log lines", Duration::from_secs(20), || {
+    let (mut read_len, mut last_change) = (0, Instant::now());
+    while !wanted.is_empty() && last_change.elapsed() < QUIET {
         let log = std::fs::read_to_string(stack.log_path("haproxy")).unwrap();
         // Not beyond the last whole line.
         let end = log.rfind('\n').map_or(0, |end| end + 1);
@@ -32,9 +37,11 @@ pub fn lines_of<'a>(stack: &Stack, ids: impl Iterator<Item = &'a str>) -> HashMa
             let Some(id) = fields["id"].as_str().filter(|id| wanted.remove(*id)) else { continue };
             found.insert(id.to_owned(), line_from(&fields));
         }
-        read_len = end;
-        wanted.is_empty().then_some(())
-    });
+        if end > read_len {
+            (read_len, last_change) = (end, Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     found
 }
 

@@ -103,7 +103,6 @@ pub fn all_with_customer(tx: &mut ReadTx<'_>) -> Result<Vec<(ServiceRow, Custome
 pub fn due(tx: &mut ReadTx<'_>, now_ms: i64, limit: i64) -> Result<Vec<PolicyKey>, DbError> {
     let rows: Vec<(i64, String)> = dsl::services
         .filter(dsl::pending_until_ms.is_not_null().and(dsl::pending_until_ms.le(now_ms)))
-        .filter(dsl::next_tier.is_not_null().or(dsl::state.ne(ServiceState::NotProvisioned.word())))
         .order(dsl::pending_until_ms)
         .limit(limit)
         .select((dsl::customer_id, dsl::service))

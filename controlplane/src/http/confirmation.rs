@@ -69,6 +69,11 @@ impl Confirmation {
         Ok(Self { sequence, applied: waited.map_err(|_| Problem::Internal)?.applied })
     }
 
+    /// Of what is no change for the edges: nothing is waited for, so that an edge that is away delays nobody.
+    pub const fn without_change(position: Position) -> Self {
+        Self { sequence: position.sequence, applied: true }
+    }
+
     /// The status where every edge has it, else 202; the body says which (`applied`), too.
     pub fn answer_with(
         &self,

@@ -378,6 +378,7 @@ fn what_is_wrong_with_a_request_is_named(backend: Backend) {
         (json!({"expires_at": "2026-11-21T09:04:59Z"}), "expires_at"),
         (json!({"expires_at": "2037-11-21T09:04:59Z"}), "expires_at"),
         (json!({"is_imported": true}), "is_imported"),
+        (json!({"master_key_group": 2}), "master_key_group"),
         (json!({"nam": "x"}), "nam"),
     ] {
         let refused = customer.post("/services/seal/keys", &body);
@@ -385,6 +386,9 @@ fn what_is_wrong_with_a_request_is_named(backend: Backend) {
         assert_eq!(refused.body["errors"][0]["field"], field, "{body}");
     }
     assert!(customer.keys("seal").is_empty());
+    // Neither a body nor anything in it is needed.
+    customer.to("POST", "/services/seal/keys").send().with(201);
+    customer.post("/services/seal/keys", &json!({"is_imported": false, "master_key_group": 1})).with(201);
 }
 
 fn a_suspended_account_can_take_keys_away_and_make_none(backend: Backend) {

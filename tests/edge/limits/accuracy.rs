@@ -8,6 +8,8 @@ const TOLERANCE: f64 = 0.02;
 /// Below this share of the rate the load was not offered: the generator did not get its turn.
 const OFFERED: f64 = 0.99;
 const LATE_MS_MAX: f64 = 250.0;
+/// Lines that HAProxy may have dropped: a tenth of the tolerance.
+const UNLOGGED_MAX: usize = 5;
 const ATTEMPTS: usize = 3;
 
 #[test]
@@ -26,11 +28,15 @@ fn offered(stack: &Stack, customers: &Customers, rate_per_s: u32, length: Durati
     for _ in 0..ATTEMPTS {
         let run = customers.drive(stack, rate_per_s, length);
         println!("{run:?}");
+        let unlogged = run.plain.unlogged + run.bursting.unlogged;
         let least = run.plain.offered_per_s.min(run.bursting.offered_per_s);
-        if least >= f64::from(rate_per_s) * OFFERED && run.latest_ms <= LATE_MS_MAX {
+        if least >= f64::from(rate_per_s) * OFFERED
+            && run.latest_ms <= LATE_MS_MAX
+            && unlogged <= UNLOGGED_MAX
+        {
             return run;
         }
-        println!("this machine did not manage to offer {rate_per_s}/s evenly: once more");
+        println!("this machine did not manage to offer (or log) {rate_per_s}/s evenly: once more");
     }
     panic!("this machine is too busy to offer {rate_per_s}/s; nothing is said about the limits");
 }
@@ -46,7 +52,7 @@ fn judge(run: &Run) {
         assert!(driven.admitted as f64 <= at_most, "more than {at_most} in all {name}");
         assert_eq!(driven.other, 0, "neither 200 nor 429 {name}");
     }
-    assert_eq!(run.neighbour.guaranteed, run.neighbour.offered, "the neighbour lost requests");
+    assert_eq!(run.neighbour.served, run.neighbour.offered, "the neighbour lost requests");
 }
 
 /// Where nothing is expected, the share is one of the limit: a request that comes a little early is burst.

@@ -148,7 +148,16 @@ pub fn measure(stack: &Stack, scenario: &Scenario<'_>) -> Saturated {
 fn waited(outcomes: &[Outcome], log: &HashMap<String, LogLine>, caller: usize, class: &str) -> Waited {
     let mut waited = Waited::default();
     for outcome in outcomes.iter().filter(|outcome| outcome.call.caller == caller) {
-        let Some(line) = log.get(&outcome.id).filter(|line| line.class == class) else { continue };
+        let line = match log.get(&outcome.id) {
+            Some(line) if line.class == class => line,
+            Some(_) => continue,
+            // Lost, or its line is: in doubt it was guaranteed, and dropped.
+            None if outcome.status != 200 && class == "guaranteed" => {
+                waited.other += 1;
+                continue;
+            }
+            None => continue,
+        };
         match outcome.status {
             200 => {
                 waited.served += 1;

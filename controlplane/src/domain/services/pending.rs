@@ -40,6 +40,12 @@ fn one(tx: &mut WriteTx<'_>, key: PolicyKey, now_ms: i64) -> Result<bool, Domain
     // It may have changed since it was found.
     let Some(before) = services::find(tx, key)? else { return Ok(false) };
     let Some(at_ms) = before.pending_until_ms.filter(|at_ms| *at_ms <= now_ms) else { return Ok(false) };
+    if before.state == ServiceState::NotProvisioned {
+        // It can be had again: that is no change of the account, and nobody need look at it any more.
+        let row = ServiceRow { pending_until_ms: None, version: before.version + 1, ..before };
+        services::update(tx, &lock, &row, now_ms)?;
+        return Ok(true);
+    }
     // Nothing of a closed account changes any more.
     let row = if lock.status() == CustomerStatus::Closed {
         ServiceRow { next_tier: None, pending_until_ms: None, ..before }
@@ -69,8 +75,5 @@ fn after(before: &ServiceRow, at_ms: i64) -> ServiceRow {
             Err(_) => ServiceRow { pending_until_ms: Some(at_ms + DAY_MS), ..*before },
         };
     }
-    match before.state {
-        ServiceState::NotProvisioned => *before,
-        _ => ServiceRow { pending_until_ms: None, ..*before },
-    }
+    ServiceRow { pending_until_ms: None, ..*before }
 }

@@ -86,7 +86,11 @@ pub async fn change(
             Ok((find(tx, account, service, fingerprint)?, stream::position(tx)?))
         })
         .await?;
-    let confirmation = Confirmation::wait(&state, position, query.0.limit()).await?;
+    let confirmation = match expiry {
+        // The edges know no names.
+        None => Confirmation::without_change(position),
+        Some(_) => Confirmation::wait(&state, position, query.0.limit()).await?,
+    };
     let body = serde_json::to_value(KeyItem::of(&row, now_ms)).map_err(|_| Problem::Internal)?;
     Ok(confirmation.answer_with(StatusCode::OK, &[(ETAG, etag::of_version(row.revision))], body))
 }

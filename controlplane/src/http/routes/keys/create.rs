@@ -9,19 +9,19 @@ use crate::http::confirmation::{Confirmation, WaitQuery};
 use crate::http::idempotency::{IdempotencyKey, once};
 use crate::http::routes::keys::{CreatedKey, kept, logged, made, moment_ahead_s, name_of};
 use crate::http::routes::services::service_of;
-use crate::http::strict::{StrictJson, StrictQuery, invalid};
+use crate::http::strict::{OptionalJson, StrictQuery, digest_of, invalid};
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, LOCATION};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use apikey::Version;
 use edgeformat::PolicyKey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A key that is wanted.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeyRequest)]
 pub struct Body {
@@ -41,6 +41,9 @@ pub struct Body {
     #[serde(default)]
     #[schema(required = false)]
     is_imported: bool,
+    /// The group that keys are made in now, or nothing
+    #[schema(maximum = 31)]
+    master_key_group: Option<u8>,
 }
 
 /// Make an API key
@@ -49,7 +52,7 @@ pub struct Body {
 /// most as many as the tier has, and five an hour: `retry_after` says when the next can be made. Tokens need the scope `keys:write`.
 #[utoipa::path(
     post, path = "/api/v1/services/{service}/keys", operation_id = "createKey", tag = "API keys",
-    request_body = Body,
+    request_body(content = Option<Body>),
     params(WaitQuery, ("service" = String, Path, description = "`seal`, `grpc` or `graphql`", max_length = 32),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send the request again: 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     security(("wallet_session" = []), ("api_token" = ["keys:write"])),
@@ -63,16 +66,18 @@ pub struct Body {
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "`keys_unavailable`, `unavailable`")),
 )]
 pub async fn create(
+    request: HttpRequest,
     call: Call,
     key: IdempotencyKey,
     state: web::Data<State>,
     service: web::Path<String>,
     query: StrictQuery<WaitQuery>,
-    body: StrictJson<Body>,
+    body: OptionalJson<Body>,
 ) -> Result<HttpResponse, ProblemDetails> {
     let now_ms = state.clock.now_ms();
     let service = service_of(&service)?;
-    let StrictJson { value: Body { name, expires_at, is_imported }, request_sha256 } = body;
+    let request_sha256 = digest_of(&request, &body.0);
+    let Body { name, expires_at, is_imported, master_key_group } = body.0.unwrap_or_default();
     if is_imported {
         return Err(invalid(
             "is_imported",
@@ -89,10 +94,15 @@ pub async fn create(
                 // Not before: a repetition is answered as the first time, also when that moment has passed.
                 let expires_at_s =
                     expires_at.map(|text| moment_ahead_s("expires_at", &text, now_ms)).transpose()?;
+                let keyring = with_keyring.keyring()?;
+                let group = keyring.default_group;
+                if master_key_group.is_some_and(|wanted| wanted != group.get()) {
+                    let detail = format!("keys are made in group {group} now; leave it out");
+                    return Err(invalid("master_key_group", &detail));
+                }
                 let key = PolicyKey { customer, service };
                 let new = NewKey { key, version: Version::V1, name, expires_at_s, by_owner: true };
-                let issued =
-                    keys::create_and_note(tx, &with_keyring.keyring()?, &new, now_ms).map_err(logged)?;
+                let issued = keys::create_and_note(tx, &keyring, &new, now_ms).map_err(logged)?;
                 let kept = kept(&issued.row);
                 Ok(((issued.text, issued.row), kept))
             })?;
@@ -100,7 +110,11 @@ pub async fn create(
             Ok((text, row, stream::position(tx)?))
         })
         .await?;
-    let confirmation = Confirmation::wait(&state, position, query.0.limit()).await?;
+    // The edges know a key by its tag; only an expiry is told to them.
+    let confirmation = match row.expires_at_s {
+        None => Confirmation::without_change(position),
+        Some(_) => Confirmation::wait(&state, position, query.0.limit()).await?,
+    };
     let body = serde_json::to_value(CreatedKey::of(&text, &row, now_ms)).map_err(|_| Problem::Internal)?;
     let place = format!("/api/v1/services/{service}/keys/{}", row.fingerprint);
     let headers = [(LOCATION, place), (ETAG, crate::http::etag::of_version(row.revision))];

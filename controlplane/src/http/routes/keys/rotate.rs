@@ -10,7 +10,7 @@ use crate::http::idempotency::{IdempotencyKey, once};
 use crate::http::routes::keys::{
     CreatedKey, KeyItem, MS_PER_S, find, kept, logged, made, moment_ahead_s, named,
 };
-use crate::http::strict::{OptionalJson, StrictQuery, invalid};
+use crate::http::strict::{OptionalJson, StrictQuery, digest_of, invalid};
 use crate::problem::{Problem, ProblemBody, ProblemDetails};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, LOCATION};
@@ -79,7 +79,7 @@ pub async fn rotate(
     let now_ms = state.clock.now_ms();
     let (service, fingerprint) = named(&path.0, &path.1)?;
     let wanted = body.0;
-    let request_sha256 = crate::http::strict::digest_of(&request, &wanted);
+    let request_sha256 = digest_of(&request, &wanted);
     let api = state.api()?;
     let with_keyring = Arc::clone(&api);
     let (text, new, old, position) = api
