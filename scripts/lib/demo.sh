@@ -19,7 +19,7 @@ print_demo() {
     cat <<TEXT
   THIS IS DEMO DATA: customers and traffic are made up. Customer $customer has most of everything; a token that reads it for a day:
     $ask $API_URL/api/v1/activity
-    $ask '$API_URL/api/v1/keys'
+    $ask $API_URL/api/v1/services/seal/keys
     SUIFTLY_STATE='$SUIFTLY_STATE' '$(realpath "$SUIFTLY")' admin usage --customer $customer --since 24h
     SUIFTLY_STATE='$SUIFTLY_STATE' '$(realpath "$SUIFTLY")' admin demo token      (another token)
 

@@ -226,9 +226,10 @@ impl Plan {
         }
     }
 
-    /// When a key is revoked with which callers go on.
+    /// When a key is revoked with which callers go on: no two in the same hour.
     fn revoked_ms(&self, place: usize, now_ms: i64) -> i64 {
-        (now_ms - 14 * DAY_MS).max(self.begun_ms(place) + DAY_MS)
+        let apart_ms = i64::try_from(place).unwrap_or(0) * 5 * HOUR_MS / 3;
+        (now_ms - 14 * DAY_MS + apart_ms).max(self.begun_ms(place) + DAY_MS)
     }
 }
 
@@ -280,11 +281,11 @@ fn events_of(plan: &Plan, place: usize, numbers: &mut Numbers, now_ms: i64) -> V
     }
     let is_served = plan.end_of(place, now_ms).0 > now_ms;
     if is_served && plan.is_eventful(place) && plan.number % 5 == 0 {
-        let at_ms = (now_ms - 3 * DAY_MS).max(made_ms + HOUR_MS);
+        let at_ms = (now_ms - 3 * DAY_MS + numbers.below(HOUR_MS)).max(made_ms + HOUR_MS);
         events.push((at_ms, Event::LetKeyExpire(place, plan.keys() - 1)));
     }
     if is_served && plan.is_eventful(place) && plan.number % 4 == 0 {
-        events.push((now_ms - 10 * HOUR_MS, Event::RotateKey(place)));
+        events.push((now_ms - 10 * HOUR_MS + numbers.below(HOUR_MS), Event::RotateKey(place)));
     }
     let (end_ms, _) = plan.end_of(place, now_ms);
     match plan.fate_of(place) {

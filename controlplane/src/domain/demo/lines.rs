@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// How many thousandths of the minutes with traffic have a line, and of those in which something went wrong.
 const QUIET: i64 = 130;
-const EVENTFUL: i64 = 550;
+const EVENTFUL: i64 = 800;
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
 
 /// What a request came to.

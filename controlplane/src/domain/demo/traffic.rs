@@ -100,7 +100,9 @@ impl Traffic {
         self.guaranteed = numbers.part(thousandths, 1);
         // A great day has more crowds, too.
         let great = if busy > GREAT / 2 { 6 } else { 1 };
-        for _ in 0..numbers.part(source.crowds_a_day * great * busy * length_s / DAY_S, 1) {
+        // In thousandths of what a day of seconds would have to bring for one: a minute must not be rounded to none.
+        let (expected, one) = (source.crowds_a_day * great * busy * length_s, 1_000 * DAY_S);
+        for _ in 0..expected / one + i64::from(numbers.below(one) < expected % one) {
             self.add_crowd(source, numbers);
         }
         if source.has_list {
