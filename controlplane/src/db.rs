@@ -17,6 +17,7 @@ mod connection;
 pub mod credit_entries;
 pub mod customer_lock;
 pub mod customers;
+pub mod demo;
 pub mod derivation_counters;
 pub mod edges;
 mod given_rows;

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod credit;
 pub mod customer_status;
 pub mod customers;
+pub mod demo;
 pub mod edges;
 pub mod gate;
 pub mod key_groups;

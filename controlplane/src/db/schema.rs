@@ -430,3 +430,12 @@ diesel::table! {
         count -> BigInt,
     }
 }
+
+diesel::table! {
+    demo (one) {
+        one -> BigInt,
+        seed -> BigInt,
+        begun_at_ms -> BigInt,
+        finished_at_ms -> Nullable<BigInt>,
+    }
+}

@@ -460,6 +460,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 created_at_ms: BIG
             }
         ),
+        round_trip!(c, demo { one: 1_i64, seed: i64::MIN, begun_at_ms: BIG, finished_at_ms: Some(BIG) }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
 }
@@ -500,6 +501,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL, NULL)",
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL, NULL)",
+        "INSERT INTO demo VALUES (2, 1, 0, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
         "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",

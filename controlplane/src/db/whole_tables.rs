@@ -101,6 +101,7 @@ pub const TABLES: &[Table] = tables! {
     idempotency_keys [customer_id, idempotency_key] {
         customer_id, idempotency_key, request_sha256, kind, made, status, answer, created_at_ms,
     }
+    demo [one] { one, seed, begun_at_ms, finished_at_ms }
 };
 
 /// Tables that no backup holds, and that are empty after a restore: the request log is kept for days, may be far larger than

@@ -13,6 +13,8 @@ use std::time::Duration;
 const HOUR_S: i64 = 3_600;
 /// How many rows one transaction moves or removes: some ten milliseconds.
 const ROWS_A_TRANSACTION: u32 = 2_000;
+/// How many minutes one transaction adds up. More, since each looks through the whole minute for where it begins.
+const ROWS_ADDED_UP: u32 = 10_000;
 /// How often these jobs look.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -23,7 +25,7 @@ pub(super) fn jobs(keep: UsageConfig) -> [Job; 6] {
         job(
             "usage minutes added up",
             part(|tx, now_s| {
-                usage_sums::add_up(tx, now_s - statistics::MINUTE_IS_OVER_AFTER_S, ROWS_A_TRANSACTION)
+                usage_sums::add_up(tx, now_s - statistics::MINUTE_IS_OVER_AFTER_S, ROWS_ADDED_UP)
             }),
         ),
         job(
