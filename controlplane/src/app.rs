@@ -5,7 +5,7 @@ use crate::changes::{feed, listener};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig};
 use crate::db::{Database, DbError, Pool};
-use crate::domain::{DomainError, edges, key_groups};
+use crate::domain::{DomainError, demo, edges, key_groups};
 use crate::edge::agent::{Agent, LookError};
 use crate::edge::board::Board;
 use crate::edge::control_plane::{ConnectionError, ControlPlane};
@@ -122,6 +122,12 @@ pub fn serve(config: &Config, serving: Serving, clock: Clock) -> Result<(), Serv
     database
         .write(|tx| key_groups::adopt_first(tx, &keyring, clock.now_ms()))
         .map_err(ServeError::KeyGroups)?;
+    if let Some(mark) = demo::status(&mut database)? {
+        tracing::warn!(
+            seed = mark.seed,
+            "this database holds made-up data (`suiftly admin demo status`): it is for show only"
+        );
+    }
     let board = Arc::new(match serving {
         Serving::WithEdge => Board::new(clock.clone(), &config.edge.id),
         Serving::WithoutEdge => Board::without_edge(clock.clone()),

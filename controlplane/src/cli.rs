@@ -10,6 +10,7 @@ pub mod admin_credit;
 pub mod admin_customer;
 pub mod admin_customer_find;
 pub mod admin_customer_status;
+pub mod admin_demo;
 pub mod admin_edge;
 pub mod admin_key;
 pub mod admin_key_life;
@@ -154,6 +155,9 @@ enum Admin {
     /// What is sold: tiers, prices and service types, from when on
     #[command(subcommand, after_help = "Example:\n  suiftly admin catalogue show")]
     Catalogue(admin_catalogue::CatalogueCommand),
+    /// Made-up customers and traffic in an empty database, so that there is something to see
+    #[command(subcommand, after_help = "Example:\n  SUIFTLY_STATE=var-demo suiftly admin demo seed")]
+    Demo(admin_demo::DemoCommand),
     /// Edges on other machines, and their tokens
     #[command(subcommand, after_help = "Example:\n  suiftly admin edge add --name fra1")]
     Edge(admin_edge::EdgeCommand),
@@ -240,6 +244,7 @@ fn dispatch(
         Command::Admin(Admin::Key(command)) => admin_key::run(&command, config, &clock),
         Command::Admin(Admin::Token(command)) => admin_token::run(&command, config, &clock),
         Command::Admin(Admin::Catalogue(command)) => admin_catalogue::run(&command, config, &clock),
+        Command::Admin(Admin::Demo(command)) => admin_demo::run(&command, config, &clock),
         Command::Admin(Admin::Edge(command)) => admin_edge::run(&command, config, &clock),
         Command::Admin(Admin::Usage(arguments)) => admin_usage::run(&arguments, config, &clock),
         Command::Admin(Admin::UsageSetAside(command)) => admin_usage_set_aside::run(&command, config, &clock),

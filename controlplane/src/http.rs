@@ -19,6 +19,7 @@ pub mod observe;
 pub mod openapi;
 pub mod operator;
 pub mod page;
+pub mod pending_cache;
 mod places;
 pub mod router;
 pub mod routes;
@@ -37,6 +38,7 @@ use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
 use api::Api;
 use api_counts::ApiCounts;
+use pending_cache::PendingCache;
 use places::Places;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,6 +79,8 @@ pub struct State {
     pub requests: Arc<RequestCounts>,
     /// What the customers' API stands on; none in an agent alone.
     pub api: Option<Arc<Api>>,
+    /// What was told lately of usage that is not invoiced.
+    pub pending: Arc<PendingCache>,
     /// How many answers there were; none only where Prometheus does not take our names.
     pub api_counts: Option<ApiCounts>,
     /// Whether the server speaks TLS.
@@ -99,6 +103,7 @@ impl State {
             batches: Places::default(),
             requests: Arc::default(),
             api: None,
+            pending: Arc::default(),
             api_counts: ApiCounts::new().ok(),
             is_tls: false,
         }

@@ -10,11 +10,14 @@
 
 mod harness;
 
-use apikey::{CustomerId, Service};
-use controlplane::db::Database;
+use apikey::CustomerId;
+use controlplane::db::request_sums::{self, Asked};
+use controlplane::db::time_pieces::{Piece, TimePieces};
+use controlplane::db::usage_sums::Whose;
+use controlplane::db::{Database, DbError};
 use controlplane::domain::requests::{
-    Batch, Class, Counts, MinuteRow, Outcome, Owner, RequestLine, Sketch, StatisticsQuery, Stored, Window,
-    forget_old, newest, roll_up, statistics, store,
+    Batch, Class, Counts, MinuteRow, Outcome, Owner, RequestLine, Sketch, Stored, Window, add_up, forget_old,
+    forget_old_windows, newest, store,
 };
 use harness::{Backend, TestDatabase, on_both_databases};
 use std::collections::BTreeMap;
@@ -23,9 +26,9 @@ use std::time::{Duration, Instant};
 on_both_databases! {
     a_batch_that_comes_twice_is_taken_once,
     lines_come_back_as_they_were_newest_first,
-    windows_become_longer_and_nothing_is_lost_or_counted_twice,
+    minutes_are_added_up_once_and_old_windows_are_forgotten,
     old_requests_are_forgotten_and_young_ones_are_not,
-    a_transaction_of_roll_up_and_of_forgetting_is_short,
+    a_transaction_of_adding_up_and_of_forgetting_is_short,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -68,23 +71,34 @@ fn batch(number: i64, lines: Vec<RequestLine>) -> Batch {
     Batch { instance: "0123456789abcdef".to_owned(), number, lines, statistics }
 }
 
-fn all_of(customer: u32, window: Window) -> StatisticsQuery {
-    StatisticsQuery {
-        customer: CustomerId::new(customer).unwrap(),
-        service: None,
-        fingerprint: None,
-        since_s: 0,
-        until_s: i64::MAX,
-        window,
+/// What a customer's windows of a length add up to.
+fn sum_of(database: &mut Database, customer: u32, window: Window) -> Counts {
+    let mut sum = Counts::default();
+    let time = TimePieces {
+        pieces: vec![match window {
+            Window::Minute => Piece::Minutes(0..i64::MAX),
+            Window::Hour | Window::Day => Piece::Sums(window.length_s(), 0..i64::MAX),
+        }],
+        bucket_s: window.length_s(),
+    };
+    let whose = Whose { customer: CustomerId::new(customer).unwrap(), service: None };
+    let asked = Asked { whose, key: None };
+    let (rows, times) = database
+        .read(|tx| {
+            Ok::<_, DbError>((request_sums::sums(tx, asked, &time)?, request_sums::times(tx, asked, &time)?))
+        })
+        .unwrap();
+    for row in rows {
+        sum.burst += row.sums.burst;
+        sum.server_errors += row.sums.server_errors;
+        sum.sent_bytes += row.sums.sent_bytes;
     }
+    times.iter().for_each(|row| sum.times.merge(&row.times));
+    sum
 }
 
 fn sum(database: &mut Database, customer: u32) -> Counts {
-    let points = statistics(database, &all_of(customer, Window::Minute)).unwrap();
-    points.iter().fold(Counts::default(), |mut sum, point| {
-        sum.merge(&point.counts);
-        sum
-    })
+    sum_of(database, customer, Window::Minute)
 }
 
 fn a_batch_that_comes_twice_is_taken_once(backend: Backend) {
@@ -124,60 +138,62 @@ fn lines_come_back_as_they_were_newest_first(backend: Backend) {
     assert_eq!(newest(&mut database, customer, NOW_MS + 1, 9).unwrap(), [bare]);
 }
 
-fn windows_become_longer_and_nothing_is_lost_or_counted_twice(backend: Backend) {
+fn minutes_are_added_up_once_and_old_windows_are_forgotten(backend: Backend) {
     let place = TestDatabase::new(backend);
     let mut database = place.open();
     let (mut number, mut exact) = (0, BTreeMap::<u32, (i64, Sketch)>::new());
     // Four hours of minutes that are 49 to 45 h old, of 3 customers.
     let begin_ms = Window::Hour.start_of((NOW_MS - 49 * 3_600_000) / 1_000) * 1_000;
-    for minute in 0..240 {
-        let lines: Vec<RequestLine> =
-            (1..=3).map(|id| line(begin_ms + minute * 60_000, id, 200, minute * i64::from(id))).collect();
-        for line in &lines {
-            let (count, sketch) = exact.entry(line.customer.unwrap()).or_default();
-            *count += 1;
-            sketch.add(u64::try_from(line.response_ms).unwrap());
-        }
+    let mut add = |database: &mut Database, exact: &mut BTreeMap<u32, (i64, Sketch)>, line: RequestLine| {
+        let (count, sketch) = exact.entry(line.customer.unwrap()).or_default();
+        *count += 1;
+        sketch.add(u64::try_from(line.response_ms).unwrap());
         number += 1;
-        store(&mut database, "local", &batch(number, lines)).unwrap();
+        store(database, "local", &batch(number, vec![line])).unwrap();
+    };
+    for minute in 0..240 {
+        for id in 1..=3 {
+            add(&mut database, &mut exact, line(begin_ms + minute * 60_000, id, 200, minute * i64::from(id)));
+        }
     }
-    let check = |database: &mut Database| {
-        for (customer, (count, sketch)) in &exact {
-            let counts = sum(database, *customer);
-            assert_eq!((counts.burst, counts.sent_bytes, &counts.times), (*count, count * 20, sketch));
+    let check = |database: &mut Database, exact: &BTreeMap<u32, (i64, Sketch)>, windows: &[Window]| {
+        for (customer, (count, sketch)) in exact {
+            for window in windows {
+                let counts = sum_of(database, *customer, *window);
+                let found = (counts.burst, counts.sent_bytes, &counts.times);
+                assert_eq!(found, (*count, count * 20, sketch), "{window:?}");
+            }
         }
     };
-    check(&mut database);
-    assert_eq!(roll_up(&mut database, NOW_MS).unwrap(), 3 * 60, "only whole hours");
-    assert_eq!(roll_up(&mut database, NOW_MS).unwrap(), 0);
-    check(&mut database);
-    let points = statistics(&mut database, &all_of(2, Window::Minute)).unwrap();
-    assert_eq!((points.len(), points[0].window, points[1].window), (181, Window::Hour, Window::Minute));
-    assert_eq!(points[0].percentiles_ms, Some([58, 112, 118]), "0, 2, … 118 ms");
-    assert_eq!(statistics(&mut database, &all_of(2, Window::Hour)).unwrap().len(), 4);
-    // What comes late for an hour that is rolled up already is added to it.
-    store(&mut database, "local", &batch(number + 1, vec![line(begin_ms, 1, 200, 0)])).unwrap();
-    exact_add(&mut exact, 1);
-    assert_eq!(roll_up(&mut database, NOW_MS).unwrap(), 1);
-    let check = |database: &mut Database| {
-        for (customer, (count, _)) in &exact {
-            assert_eq!(sum(database, *customer).burst, *count);
-        }
-    };
-    check(&mut database);
-    // Half a year later everything is in days.
-    roll_up(&mut database, NOW_MS + 180 * DAY_MS).unwrap();
-    check(&mut database);
-    let points = statistics(&mut database, &all_of(2, Window::Minute)).unwrap();
-    assert!(points.len() <= 2 && points.iter().all(|point| point.window == Window::Day), "{points:?}");
-    let other = StatisticsQuery { service: Some(Service::Grpc), ..all_of(2, Window::Day) };
-    assert_eq!(statistics(&mut database, &other).unwrap(), []);
-    let other = StatisticsQuery { fingerprint: Some(1), ..all_of(2, Window::Day) };
-    assert_eq!(statistics(&mut database, &other).unwrap(), []);
-}
-
-fn exact_add(exact: &mut BTreeMap<u32, (i64, Sketch)>, customer: u32) {
-    exact.entry(customer).or_default().0 += 1;
+    let all = [Window::Minute, Window::Hour, Window::Day];
+    check(&mut database, &exact, &all[..1]);
+    // The minute in which we are is not over.
+    add(&mut database, &mut exact, line(NOW_MS, 1, 200, 7));
+    assert_eq!(add_up(&mut database, NOW_MS).unwrap(), 3 * 240);
+    assert_eq!(add_up(&mut database, NOW_MS).unwrap(), 0);
+    assert_eq!(add_up(&mut database, NOW_MS + 91_000).unwrap(), 1);
+    check(&mut database, &exact, &all);
+    assert_eq!(sum_of(&mut database, 2, Window::Hour).times.quantiles([0.5]), Some([238]));
+    // What comes late for a minute that is added up already is in all of them at once.
+    add(&mut database, &mut exact, line(begin_ms, 1, 200, 0));
+    add(&mut database, &mut exact, line(begin_ms + 60_000, 4, 200, 0));
+    check(&mut database, &exact, &all);
+    assert_eq!(add_up(&mut database, NOW_MS + 91_000).unwrap(), 0);
+    // Minutes go after 48 hours, whole hours only, hours after 90 days.
+    assert_eq!(forget_old_windows(&mut database, NOW_MS).unwrap(), 3 * 60 + 1);
+    assert_eq!(forget_old_windows(&mut database, NOW_MS).unwrap(), 0);
+    check(&mut database, &exact, &all[1..]);
+    assert!(forget_old_windows(&mut database, NOW_MS + 180 * DAY_MS).unwrap() > 0);
+    check(&mut database, &exact, &all[2..]);
+    for window in [Window::Minute, Window::Hour] {
+        assert_eq!(sum_of(&mut database, 1, window), Counts::default());
+    }
+    // What is not added up is not forgotten.
+    add(&mut database, &mut exact, line(NOW_MS + 100 * DAY_MS, 1, 200, 9));
+    assert_eq!(forget_old_windows(&mut database, NOW_MS + 180 * DAY_MS).unwrap(), 0);
+    add_up(&mut database, NOW_MS + 180 * DAY_MS).unwrap();
+    assert_eq!(forget_old_windows(&mut database, NOW_MS + 180 * DAY_MS).unwrap(), 1);
+    check(&mut database, &exact, &all[2..]);
 }
 
 fn old_requests_are_forgotten_and_young_ones_are_not(backend: Backend) {
@@ -192,7 +208,7 @@ fn old_requests_are_forgotten_and_young_ones_are_not(backend: Backend) {
 }
 
 /// Nobody else writes meanwhile. The limit is for a busy machine: alone they take a tenth of it.
-fn a_transaction_of_roll_up_and_of_forgetting_is_short(backend: Backend) {
+fn a_transaction_of_adding_up_and_of_forgetting_is_short(backend: Backend) {
     let place = TestDatabase::new(backend);
     let mut database = place.open();
     let old_ms = NOW_MS - 30 * DAY_MS;
@@ -205,12 +221,12 @@ fn a_transaction_of_roll_up_and_of_forgetting_is_short(backend: Backend) {
     let longest_wait = std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             let begun = Instant::now();
-            assert_eq!(roll_up(&mut database, NOW_MS).unwrap(), 10_000);
-            let rolled_up = begun.elapsed();
+            assert_eq!(add_up(&mut database, NOW_MS).unwrap(), 10_000);
+            let added_up = begun.elapsed();
             assert_eq!(forget_old(&mut database, NOW_MS, Duration::ZERO).unwrap(), 10_000);
             println!(
-                "{backend:?}: 10,000 rows rolled up in {rolled_up:?}, forgotten in {:?}",
-                begun.elapsed() - rolled_up
+                "{backend:?}: 10,000 rows added up in {added_up:?}, forgotten in {:?}",
+                begun.elapsed() - added_up
             );
         });
         let mut longest = Duration::ZERO;

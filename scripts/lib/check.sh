@@ -47,6 +47,7 @@ check_everything() {
     stack_settings
     trap 'exit 130' INT TERM
     trap 'end_check' EXIT
+    if [ $demo -eq 1 ]; then seed_demo; fi
     start_stack
     echo "edge $EDGE_URL, state $SUIFTLY_STATE"
 
@@ -86,6 +87,8 @@ check_everything() {
     killed_and_back "$key"
     expect "HAProxy killed: serves again within a second" yes "$BACK"
     expect "… and the revoked key is still refused" 401 "$(status -H "X-API-Key: $second")"
+
+    if [ $demo -eq 1 ]; then check_demo; fi
 
     CHECK_DONE=1
     if [ $CHECKS_FAILED -eq 0 ]; then echo "all steps are as they should be"; else echo "$CHECKS_FAILED steps failed"; fi

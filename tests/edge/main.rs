@@ -40,5 +40,6 @@ mod reload_and_kill;
 mod remote;
 mod request_log;
 mod restore;
+mod statistics;
 mod tls;
 mod trusted_proxies;

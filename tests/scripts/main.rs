@@ -4,6 +4,7 @@
     clippy::panic,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -22,25 +23,12 @@ struct Run {
 
 impl Run {
     fn start(state: &std::path::Path, ports: &[Port; 4]) -> Self {
-        let mut command = Command::new(repository().join("scripts/run"));
-        command
-            .env("SUIFTLY_STATE", state)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
-        let names = ["SUIFTLY_EDGE_PORT", "SUIFTLY_API_PORT", "SUIFTLY_STATS_PORT", "SUIFTLY_UPSTREAM_PORT"];
-        for (name, port) in names.iter().zip(ports) {
-            command.env(name, port.number().to_string());
-        }
-        // What cargo tells a test of its package: `ring` builds itself anew when that changes, and everything above it with it.
-        for (name, _) in std::env::vars_os() {
-            let is_of_package =
-                |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-            if name.to_str().is_some_and(is_of_package) {
-                command.env_remove(name);
-            }
-        }
-        let mut child = command.spawn().unwrap();
+        Self::start_with(&[], state, ports)
+    }
+
+    fn start_with(arguments: &[&str], state: &std::path::Path, ports: &[Port; 4]) -> Self {
+        let mut command = command(arguments, state, ports);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let printed = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&printed);
@@ -72,6 +60,24 @@ impl Run {
         self.child.wait().unwrap();
         start.elapsed()
     }
+}
+
+fn command(arguments: &[&str], state: &std::path::Path, ports: &[Port; 4]) -> Command {
+    let mut command = Command::new(repository().join("scripts/run"));
+    command.args(arguments).env("SUIFTLY_STATE", state).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let names = ["SUIFTLY_EDGE_PORT", "SUIFTLY_API_PORT", "SUIFTLY_STATS_PORT", "SUIFTLY_UPSTREAM_PORT"];
+    for (name, port) in names.iter().zip(ports) {
+        command.env(name, port.number().to_string());
+    }
+    // What cargo tells a test of its package: `ring` builds itself anew when that changes, and everything above it with it.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn status(port: &Port, key: &str) -> Option<u16> {
@@ -114,4 +120,29 @@ fn run_serves_restarts_a_killed_haproxy_within_a_second_keeps_its_demo_key_and_l
     assert_eq!(status(&ports[0], &key), Some(200));
     let took = again.stop(rustix::process::Signal::INT);
     assert!(took < Duration::from_secs(10), "it took {took:?} to end");
+}
+
+#[test]
+fn run_demo_shows_a_month_that_it_made_and_is_refused_beside_anything_else() {
+    let folder = tempfile::Builder::new().prefix("sd").tempdir_in("/tmp").unwrap();
+    let state = folder.path().join("state");
+    let ports = [(); 4].map(|()| Port::take());
+    let run = Run::start_with(&["--demo"], &state, &ports);
+    assert_eq!(status(&ports[0], &run.demo_key()), Some(200), "the edge serves");
+    assert!(run.line(|line| line.contains("THIS IS DEMO DATA")).is_some());
+    let activity = run.line(|line| line.contains("/api/v1/activity")).expect("how to ask the API is printed");
+    let token = activity.split("Bearer ").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let mut api = Connection::open(ports[1].number()).unwrap();
+    let answer =
+        api.send("GET", "/api/v1/activity", &[&format!("Authorization: Bearer {token}")], b"").unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(!answer.json()["items"].as_array().unwrap().is_empty(), "{answer:?}");
+    run.stop(rustix::process::Signal::TERM);
+
+    // A state that holds anything else: an ordinary stack's.
+    let other = folder.path().join("other");
+    Run::start(&other, &ports).stop(rustix::process::Signal::TERM);
+    let refused = command(&["--demo"], &other, &ports).stdout(Stdio::null()).status().unwrap();
+    assert_eq!(refused.code(), Some(4));
+    assert!(Connection::open(ports[0].number()).is_err(), "nothing was started");
 }

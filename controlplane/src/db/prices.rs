@@ -5,6 +5,7 @@ use crate::db::schema::prices::dsl;
 use crate::db::{DbError, ReadTx, WriteTx, word};
 use crate::domain::catalogue::{PriceItem, PriceRow};
 use diesel::prelude::*;
+use std::ops::Range;
 
 /// What an item costs at a moment, in millionths of a US dollar. An item without a price by then is an error.
 pub fn price_at(tx: &mut ReadTx<'_>, item: PriceItem, now_ms: i64) -> Result<i64, DbError> {
@@ -18,6 +19,24 @@ pub fn price_at(tx: &mut ReadTx<'_>, item: PriceItem, now_ms: i64) -> Result<i64
     found.ok_or_else(|| {
         DbError::unexpected("prices", format!("{} has no price that is valid now", item.word()))
     })
+}
+
+/// The prices of an item that hold in a time, unix milliseconds, oldest first: the one in force at its beginning, and those that begin in
+/// it.
+pub fn in_force(
+    tx: &mut ReadTx<'_>,
+    item: PriceItem,
+    time_ms: &Range<i64>,
+) -> Result<Vec<PriceRow>, DbError> {
+    let rows: Vec<(i64, i64)> = dsl::prices
+        .filter(dsl::item.eq(item.word()))
+        .filter(dsl::valid_from_ms.lt(time_ms.end))
+        .order(dsl::valid_from_ms.asc())
+        .select((dsl::valid_from_ms, dsl::micro_usd))
+        .load(tx.connection())?;
+    let first = rows.iter().rposition(|(from_ms, _)| *from_ms <= time_ms.start).unwrap_or(0);
+    let rows = rows.into_iter().skip(first);
+    Ok(rows.map(|(valid_from_ms, micro_usd)| PriceRow { item, valid_from_ms, micro_usd }).collect())
 }
 
 /// Every row, past and coming, by item and then by its moment.

@@ -1,10 +1,11 @@
-//! What requests add up to: one row a window, customer, service and key.
+//! What requests add up to: one row a window, customer, service and key. Each request stands in a minute, and when that is over
+//! also in its hour and its day, for as long as windows of that length are kept.
 
 use crate::db::many_rows::{self, Cell};
 use crate::db::schema::request_stats::dsl;
+use crate::db::stats_marks::{self, Source};
 use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
 use crate::domain::requests::{Counts, Owner, Window};
-use apikey::{CustomerId, Service};
 use diesel::prelude::*;
 use std::collections::BTreeMap;
 
@@ -36,8 +37,48 @@ pub struct StatsRow {
     pub counts: Counts,
 }
 
+/// Adds to minutes. Where one of them is added up already, its hour and its day grow, too.
+pub fn add(tx: &mut WriteTx<'_>, minutes: &[StatsRow]) -> Result<(), DbError> {
+    let mark = stats_marks::read(tx, Source::Requests)?;
+    let late = minutes.iter().filter(|row| mark.covers(row.window_start_s, row.owner.customer));
+    let mut rows = sums_of(late);
+    rows.extend_from_slice(minutes);
+    merge(tx, &rows)
+}
+
+/// Adds the next minutes that begin before `before_s` (unix seconds) to their hours and days, about `rows_max` of them; answers how
+/// many, 0 where all is done.
+pub fn add_up(tx: &mut WriteTx<'_>, before_s: i64, rows_max: u32) -> Result<u64, DbError> {
+    while let Some(chunk) = stats_marks::next_chunk(tx, Source::Requests, before_s, rows_max)? {
+        stats_marks::set(tx, Source::Requests, chunk.mark)?;
+        let found: Vec<Row> = dsl::request_stats
+            .filter(dsl::window_length_s.eq(Window::Minute.length_s()))
+            .filter(dsl::window_start_s.eq(chunk.window_start_s))
+            .filter(dsl::customer_id.gt(chunk.after))
+            .filter(dsl::customer_id.le(chunk.up_to))
+            .select(Row::as_select())
+            .load(tx.connection())?;
+        let minutes: Vec<StatsRow> = found.into_iter().map(row).collect::<Result<_, _>>()?;
+        merge(tx, &sums_of(minutes.iter()))?;
+        if !minutes.is_empty() {
+            return Ok(minutes.len() as u64);
+        }
+    }
+    Ok(0)
+}
+
+/// The same counts for the hour and the day of each minute.
+fn sums_of<'r>(minutes: impl Iterator<Item = &'r StatsRow>) -> Vec<StatsRow> {
+    let longer = |row: &StatsRow, window: Window| StatsRow {
+        window,
+        window_start_s: window.start_of(row.window_start_s),
+        ..row.clone()
+    };
+    minutes.flat_map(|row| [Window::Hour, Window::Day].map(|window| longer(row, window))).collect()
+}
+
 /// Adds to what the rows' windows hold already. Nobody else writes meanwhile, so that reading, adding and writing is one step.
-pub fn add(tx: &mut WriteTx<'_>, rows: &[StatsRow]) -> Result<(), DbError> {
+fn merge(tx: &mut WriteTx<'_>, rows: &[StatsRow]) -> Result<(), DbError> {
     let mut sums = BTreeMap::<(Window, i64, &Owner), Counts>::new();
     for row in rows {
         sums.entry((row.window, row.window_start_s, &row.owner)).or_default().merge(&row.counts);
@@ -68,48 +109,19 @@ pub fn add(tx: &mut WriteTx<'_>, rows: &[StatsRow]) -> Result<(), DbError> {
     many_rows::insert_or_replace(tx.connection(), TABLE, &KEY, &SUMS, &cells)
 }
 
-/// Takes the oldest rows of a length out of the table: those that begin before `before_s`, at most `rows_max`.
-pub fn take_oldest(
-    tx: &mut WriteTx<'_>,
-    window: Window,
-    before_s: i64,
-    rows_max: i64,
-) -> Result<Vec<StatsRow>, DbError> {
-    let found: Vec<Row> = dsl::request_stats
-        .filter(dsl::window_length_s.eq(window.length_s()))
-        .filter(dsl::window_start_s.lt(before_s))
-        .order((dsl::window_start_s, dsl::customer_id, dsl::service, dsl::fingerprint))
-        .limit(rows_max)
-        .select(Row::as_select())
-        .load(tx.connection())?;
-    let rows: Vec<StatsRow> = found.into_iter().map(row).collect::<Result<_, _>>()?;
-    let keys: Vec<Vec<Cell>> = rows.iter().map(key_cells).collect();
-    many_rows::delete(tx.connection(), TABLE, &KEY, &keys)?;
-    Ok(rows)
-}
-
-/// The rows of a customer whose windows begin in a time, of one service or key, or of all.
-pub fn of(
-    tx: &mut ReadTx<'_>,
-    customer: CustomerId,
-    service: Option<Service>,
-    fingerprint: Option<u64>,
-    since_s: i64,
-    until_s: i64,
-) -> Result<Vec<StatsRow>, DbError> {
-    let mut query = dsl::request_stats
-        .filter(dsl::customer_id.eq(i64::from(customer.get())))
-        .filter(dsl::window_start_s.ge(since_s))
-        .filter(dsl::window_start_s.lt(until_s))
-        .select(Row::as_select())
-        .into_boxed();
-    if let Some(service) = service {
-        query = query.filter(dsl::service.eq(service.name()));
-    }
-    if let Some(fingerprint) = fingerprint {
-        query = query.filter(dsl::fingerprint.eq(column_of(fingerprint)));
-    }
-    query.load::<Row>(tx.connection())?.into_iter().map(row).collect()
+/// Forgets windows of a length that begin before `before_s` (unix seconds), at most `rows_max` of them, and answers how many.
+/// Minutes that are not added up are kept.
+pub fn forget(tx: &mut WriteTx<'_>, window: Window, before_s: i64, rows_max: u32) -> Result<u64, DbError> {
+    let before_s = match window {
+        Window::Minute => before_s.min(stats_marks::read(tx, Source::Requests)?.window_start_s),
+        Window::Hour | Window::Day => before_s,
+    };
+    let (key, length_s) = (KEY.join(", "), window.length_s());
+    let text = format!(
+        "DELETE FROM {TABLE} WHERE ({key}) IN (SELECT {key} FROM {TABLE} WHERE window_length_s = {length_s} \
+         AND window_start_s < {before_s} ORDER BY window_start_s LIMIT {rows_max})"
+    );
+    Ok(diesel::sql_query(text).execute(tx.connection())? as u64)
 }
 
 fn find(
@@ -128,16 +140,6 @@ fn find(
     let found: Option<Row> =
         dsl::request_stats.find(key).select(Row::as_select()).first(tx.connection()).optional()?;
     found.map(row).transpose()
-}
-
-fn key_cells(row: &StatsRow) -> Vec<Cell> {
-    vec![
-        Cell::Integer(row.window.length_s()),
-        Cell::Integer(row.window_start_s),
-        Cell::Integer(i64::from(row.owner.customer)),
-        Cell::Text(row.owner.service.clone()),
-        Cell::Integer(column_of(row.owner.fingerprint)),
-    ]
 }
 
 #[derive(Queryable, Selectable)]

@@ -396,3 +396,46 @@ diesel::table! {
         created_at_ms -> BigInt,
     }
 }
+
+diesel::table! {
+    stats_marks (source) {
+        source -> Text,
+        window_start_s -> BigInt,
+        customer_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_sums (customer_id, window_length_s, window_start_s, service) {
+        customer_id -> BigInt,
+        window_length_s -> BigInt,
+        window_start_s -> BigInt,
+        service -> Text,
+        admitted -> BigInt,
+        burst -> BigInt,
+        rejected -> BigInt,
+        refused -> BigInt,
+        unserved_guaranteed -> BigInt,
+        unserved_burst -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_reason_sums (customer_id, window_length_s, window_start_s, service, reason) {
+        customer_id -> BigInt,
+        window_length_s -> BigInt,
+        window_start_s -> BigInt,
+        service -> Text,
+        reason -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    demo (one) {
+        one -> BigInt,
+        seed -> BigInt,
+        begun_at_ms -> BigInt,
+        finished_at_ms -> Nullable<BigInt>,
+    }
+}

@@ -338,6 +338,33 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
         ),
         round_trip!(
             c,
+            usage_sums {
+                customer_id: customer,
+                window_length_s: 86_400_i64,
+                window_start_s: BIG,
+                service: "graphql",
+                admitted: BIG,
+                burst: BIG,
+                rejected: BIG,
+                refused: BIG,
+                unserved_guaranteed: BIG,
+                unserved_burst: BIG
+            }
+        ),
+        round_trip!(
+            c,
+            usage_reason_sums {
+                customer_id: customer,
+                window_length_s: 3_600_i64,
+                window_start_s: BIG,
+                service: "graphql",
+                reason: "suspended_spending_limit",
+                count: BIG
+            }
+        ),
+        round_trip!(c, stats_marks { source: "requests", window_start_s: BIG, customer_id: customer }),
+        round_trip!(
+            c,
             usage_set_aside {
                 id: BIG,
                 edge: "fra1",
@@ -433,6 +460,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 created_at_ms: BIG
             }
         ),
+        round_trip!(c, demo { one: 1_i64, seed: i64::MIN, begun_at_ms: BIG, finished_at_ms: Some(BIG) }),
     ]);
     assert_eq!(tables(c), written, "a table is missing in this test");
 }
@@ -473,6 +501,7 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 0, 1, 0, NULL, NULL)",
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 7, 'seal', 1, 1, 2, 0, NULL, NULL)",
         "INSERT INTO api_keys (fingerprint, customer_id, service, key_group, derivation, version, created_at_ms, revoked_at_ms, expires_at_s) VALUES (1, 8, 'seal', 1, 1, 1, 0, NULL, NULL)",
+        "INSERT INTO demo VALUES (2, 1, 0, NULL)",
         "INSERT INTO revocations VALUES (1, -1, 'revoked', 'x', 0)",
         "INSERT INTO revocations VALUES (1, 0, 'lost', 'x', 0)",
         "INSERT INTO key_groups VALUES (32, '0a1b2c3d', 'wanted', 0, NULL, NULL, NULL)",
@@ -486,6 +515,9 @@ fn what_a_check_forbids_is_refused(backend: Backend) {
         "INSERT INTO request_logs VALUES (0, '', 1, '', '', 7, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, '', '')",
         "INSERT INTO request_stats VALUES (7, '', 0, 0, 61, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
         "INSERT INTO request_stats VALUES (0, '', 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, '')",
+        "INSERT INTO usage_sums VALUES (7, 60, 0, 'seal', 0, 0, 0, 0, 0, 0)",
+        "INSERT INTO usage_reason_sums VALUES (7, 61, 0, 'seal', 'expired', 1)",
+        "INSERT INTO stats_marks VALUES ('clouds', 0, 0)",
         "INSERT INTO request_cursors VALUES ('', 'x', 1, 1)",
         "INSERT INTO sign_in_challenges VALUES ('x', 'x', 'x', 'x', 0, 0, NULL, NULL, NULL)",
         "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', 8, 'x', '', 0, 0, 0, NULL, NULL)",

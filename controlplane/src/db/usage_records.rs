@@ -3,7 +3,7 @@
 use crate::db::connection::AnyConnection;
 use crate::db::given_rows::{CUSTOMER_OF_SLOT, Column, GivenRows, service_of_slot};
 use crate::db::many_rows::{self, Cell};
-use crate::db::{DbError, ReadTx, WriteTx, number};
+use crate::db::{DbError, ReadTx, WriteTx, number, usage_sums};
 use apikey::{CustomerId, Service};
 use diesel::prelude::*;
 use diesel::{QueryableByName, sql_types};
@@ -21,9 +21,59 @@ pub const DAY_S: i64 = 86_400;
 pub(in crate::db) const COUNTED: [&str; 6] =
     ["admitted", "burst", "rejected", "refused", "unserved_guaranteed", "unserved_burst"];
 
-/// Adds what was counted in the minute that begins at `window_start_s`; each customer's service stands here once.
+/// Adds what was counted in the minute that begins at `window_start_s`; each customer's service stands here once. Where the minute
+/// is added up already, statistics' sums of it grow, too.
 pub fn add(
     tx: &mut WriteTx<'_>,
+    window_start_s: i64,
+    counted: &[(PolicyKey, Counters)],
+) -> Result<(), DbError> {
+    let mark = usage_sums::mark(tx)?;
+    let connection = tx.connection();
+    add_to(connection, Target::Minutes, window_start_s, counted)?;
+    let late: Vec<(PolicyKey, Counters)> =
+        counted.iter().filter(|(key, _)| mark.covers(window_start_s, key.customer.get())).copied().collect();
+    if late.is_empty() {
+        return Ok(());
+    }
+    usage_sums::LENGTHS_S.into_iter().try_for_each(|length_s| {
+        add_to(
+            connection,
+            Target::Sums(length_s),
+            window_start_s - window_start_s.rem_euclid(length_s),
+            &late,
+        )
+    })
+}
+
+/// Which windows are added to.
+#[derive(Clone, Copy)]
+enum Target {
+    Minutes,
+    Sums(i64),
+}
+
+impl Target {
+    const fn length_s(self) -> i64 {
+        match self {
+            Self::Minutes => MINUTE_S,
+            Self::Sums(length_s) => length_s,
+        }
+    }
+
+    /// Table and end of the statement that adds rows of this table.
+    fn table(self, table: &'static str) -> (&'static str, String) {
+        match (self, table) {
+            (Self::Sums(_), table) => (usage_sums::sums_of(table), usage_sums::add_on_conflict(table)),
+            (Self::Minutes, "usage_reasons") => (table, ADD_REASON_ON_CONFLICT.to_owned()),
+            (Self::Minutes, _) => (table, add_on_conflict()),
+        }
+    }
+}
+
+fn add_to(
+    connection: &mut AnyConnection,
+    into: Target,
     window_start_s: i64,
     counted: &[(PolicyKey, Counters)],
 ) -> Result<(), DbError> {
@@ -40,14 +90,15 @@ pub fn add(
         ("unserved_burst", column(|counters| counters.get(Counter::UnservedBurst))),
     ]);
     let columns = COUNTED.join(", ");
+    let (table, end) = into.table("usage_records");
     let statement = format!(
-        "INSERT INTO usage_records (customer_id, service, window_start_s, window_length_s, {columns}) \
-         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, {columns} FROM given WHERE true {}",
+        "INSERT INTO {table} (customer_id, service, window_start_s, window_length_s, {columns}) \
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {}, {columns} FROM given WHERE true {end}",
         service_of_slot(),
-        add_on_conflict()
+        into.length_s()
     );
-    given.execute(tx.connection(), &statement)?;
-    add_reasons(tx.connection(), window_start_s, counted)
+    given.execute(connection, &statement)?;
+    add_reasons(connection, into, window_start_s, counted)
 }
 
 /// What makes an `INSERT` of a record add to the row that is there.
@@ -65,6 +116,7 @@ pub(in crate::db) const ADD_REASON_ON_CONFLICT: &str = "ON CONFLICT (customer_id
 
 fn add_reasons(
     connection: &mut AnyConnection,
+    into: Target,
     window_start_s: i64,
     counted: &[(PolicyKey, Counters)],
 ) -> Result<(), DbError> {
@@ -85,11 +137,12 @@ fn add_reasons(
         ("reason", Column::Texts(words)),
         ("count", Column::Integers(reasons.iter().map(|(_, _, count)| as_column(*count)).collect())),
     ]);
+    let (table, end) = into.table("usage_reasons");
     let statement = format!(
-        "INSERT INTO usage_reasons (customer_id, service, window_start_s, window_length_s, reason, count) \
-         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, reason, count FROM given WHERE true \
-         {ADD_REASON_ON_CONFLICT}",
-        service_of_slot()
+        "INSERT INTO {table} (customer_id, service, window_start_s, window_length_s, reason, count) \
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {}, reason, count FROM given WHERE true {end}",
+        service_of_slot(),
+        into.length_s()
     );
     given.execute(connection, &statement)?;
     Ok(())
@@ -205,6 +258,6 @@ pub fn reasons(tx: &mut ReadTx<'_>, asked: &Asked) -> Result<BTreeMap<String, u6
 }
 
 /// PostgreSQL sums up `BIGINT` as `NUMERIC`.
-fn summed() -> String {
+pub(in crate::db) fn summed() -> String {
     COUNTED.map(|name| format!("CAST(COALESCE(SUM({name}), 0) AS BIGINT) AS {name}")).join(", ")
 }

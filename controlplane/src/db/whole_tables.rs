@@ -78,6 +78,14 @@ pub const TABLES: &[Table] = tables! {
     usage_reasons [customer_id, service, window_start_s, window_length_s, reason] {
         customer_id, service, window_start_s, window_length_s, reason, count,
     }
+    usage_sums [customer_id, window_length_s, window_start_s, service] {
+        customer_id, window_length_s, window_start_s, service, admitted, burst, rejected, refused,
+        unserved_guaranteed, unserved_burst,
+    }
+    usage_reason_sums [customer_id, window_length_s, window_start_s, service, reason] {
+        customer_id, window_length_s, window_start_s, service, reason, count,
+    }
+    stats_marks [source] { source, window_start_s, customer_id }
     usage_set_aside [id] {
         id, edge, ledger_id, customer_id, service, window_start_s, counters, why, created_at_ms, decided_at_ms,
         decision,
@@ -93,6 +101,7 @@ pub const TABLES: &[Table] = tables! {
     idempotency_keys [customer_id, idempotency_key] {
         customer_id, idempotency_key, request_sha256, kind, made, status, answer, created_at_ms,
     }
+    demo [one] { one, seed, begun_at_ms, finished_at_ms }
 };
 
 /// Tables that no backup holds, and that are empty after a restore: the request log is kept for days, may be far larger than

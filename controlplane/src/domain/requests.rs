@@ -4,29 +4,31 @@
 //! this module reads or writes anything that a bill is made from.
 //!
 //! A [`RequestLine`] is one request, [`Outcome`] what became of it, [`Counts`] what many of them add up to. An edge sends both
-//! in a [`Batch`], which [`store()`] takes once however often it comes. [`roll_up()`] makes long windows of short ones,
-//! [`forget_old()`] ends what was kept long enough, and [`statistics()`] reads.
+//! in a [`Batch`], which [`store()`] takes once however often it comes. [`add_up()`] makes long windows of short ones,
+//! [`forget_old()`] and [`forget_old_windows()`] end what was kept long enough. [`crate::domain::statistics`] reads.
 
+mod add_up;
 mod batch;
 mod counts;
 mod forget;
 mod line;
+mod newest;
 mod outcome;
 mod pause;
-mod roll_up;
 mod sketch;
-mod statistics;
 mod store;
+mod window;
 
+pub use add_up::{add_up, forget_old_windows};
 pub(crate) use batch::can_have_begun;
 pub use batch::{Batch, LINES_MAX, MinuteRow, STATISTICS_MAX};
 pub use counts::{Counts, Owner};
 pub use forget::forget_old;
 pub(crate) use line::is_reason;
 pub use line::{Class, RequestLine, TIME_MS_MAX};
+pub use newest::newest;
 pub use outcome::Outcome;
 pub use pause::pause_after;
-pub use roll_up::roll_up;
 pub use sketch::Sketch;
-pub use statistics::{Point, StatisticsQuery, Window, newest, statistics};
 pub use store::{Stored, store};
+pub use window::Window;

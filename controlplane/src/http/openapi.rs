@@ -1,6 +1,6 @@
 //! The API's description, made from its handlers: OpenAPI 3.1 at `/api/v1/openapi.json`.
 
-use crate::http::routes::{account, activity, auth, catalogue, keys, services, tokens};
+use crate::http::routes::{account, activity, auth, billing, catalogue, keys, services, stats, tokens};
 use crate::problem::{FieldError, ProblemBody};
 use actix_web::HttpResponse;
 use std::sync::LazyLock;
@@ -26,6 +26,7 @@ use utoipa::{Modify, OpenApi};
         keys::read::list, keys::create::create, keys::revoke::all, keys::read::one, keys::change::change, keys::delete::delete,
         keys::revoke::one, keys::re_enable::re_enable, keys::rotate::rotate,
         tokens::list::list, tokens::create::create, tokens::one::read, tokens::one::rename, tokens::one::revoke,
+        stats::summary::summary, stats::usage::usage, stats::latency::latency, billing::pending::pending,
     ),
     components(schemas(ProblemBody, FieldError)),
     modifiers(&SecuritySchemes, &CommonAnswers, &UniqueScopes),

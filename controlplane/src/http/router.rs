@@ -1,6 +1,6 @@
 //! Every path that there is.
 
-use crate::http::routes::{account, activity, auth, catalogue, keys, services, tokens};
+use crate::http::routes::{account, activity, auth, billing, catalogue, keys, services, stats, tokens};
 use crate::http::{docs, edge_api, edge_requests, edge_usage, health, metrics, openapi, operator};
 use crate::problem::{Problem, ProblemDetails};
 use actix_cors::Cors;
@@ -52,6 +52,10 @@ paths! { CUSTOMER_PATHS, customer_paths,
     "/api/v1/services/{service}/keys/{id}/rotate" { post => keys::rotate::rotate }
     "/api/v1/tokens" { get => tokens::list::list, post => tokens::create::create }
     "/api/v1/tokens/{id}" { get => tokens::one::read, patch => tokens::one::rename, delete => tokens::one::revoke }
+    "/api/v1/stats/summary" { get => stats::summary::summary }
+    "/api/v1/stats/usage" { get => stats::usage::usage }
+    "/api/v1/stats/latency" { get => stats::latency::latency }
+    "/api/v1/billing/pending" { get => billing::pending::pending }
 }
 
 paths! { OTHER_PATHS, other_paths,

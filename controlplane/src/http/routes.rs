@@ -3,7 +3,9 @@
 pub mod account;
 pub mod activity;
 pub mod auth;
+pub mod billing;
 pub mod catalogue;
 pub mod keys;
 pub mod services;
+pub mod stats;
 pub mod tokens;

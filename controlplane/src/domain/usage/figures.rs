@@ -29,6 +29,14 @@ impl Figures {
             unserved: sums.unserved_guaranteed + sums.unserved_burst,
         }
     }
+
+    /// Adds others.
+    pub const fn add(&mut self, more: &Self) {
+        self.guaranteed += more.guaranteed;
+        self.burst += more.burst;
+        self.rejected += more.rejected;
+        self.unserved += more.unserved;
+    }
 }
 
 /// A customer's figures, and why requests were refused, by the code that callers were answered.

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long lines wait at most before they are handed over, and sums.
+/// How long lines wait at most before they are handed over, and sums: statistics are to show a request within ten seconds.
 const LINES_EVERY: Duration = Duration::from_secs(1);
-const STATISTICS_EVERY: Duration = Duration::from_secs(10);
+const STATISTICS_EVERY: Duration = Duration::from_secs(4);
 /// How long it rests after a batch that was not taken, and where the socket cannot be had.
 const REST: Duration = Duration::from_secs(1);
 /// How long the last batches may take when the process ends.

@@ -1,0 +1,3 @@
+//! `/api/v1/billing`.
+
+pub mod pending;
