@@ -198,9 +198,9 @@ pub struct ProblemDetails {
     /// The methods that the path takes.
     pub allow: Option<String>,
     /// A sentence about this very case.
-    pub detail: Option<String>,
+    pub detail: Option<Box<str>>,
     /// Its numbers, for programs.
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
 }
 
 impl ProblemDetails {
@@ -218,12 +218,12 @@ impl ProblemDetails {
 
     /// A problem with a sentence about this very case.
     pub fn with_detail(problem: Problem, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..problem.into() }
+        Self { detail: Some(detail.into().into_boxed_str()), ..problem.into() }
     }
 
     /// A problem with its numbers.
     pub fn with_details(problem: Problem, details: Value) -> Self {
-        Self { details: Some(details), ..problem.into() }
+        Self { details: Some(Box::new(details)), ..problem.into() }
     }
 
     /// The answer, with the id of its request.
@@ -235,7 +235,7 @@ impl ProblemDetails {
             status: problem.status().as_u16(),
             code: problem.code(),
             detail: self.detail.as_deref(),
-            details: self.details.as_ref(),
+            details: self.details.as_deref(),
             retry_after: self.retry_after_s,
             errors,
             id: created_id.as_deref(),

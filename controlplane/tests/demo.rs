@@ -24,7 +24,7 @@ on_both_databases! {
 
 fn ids(stack: &Stack) -> Vec<u64> {
     let mut database = stack.open_database();
-    let rows = database.read(|tx| controlplane::db::services::all_with_customer(tx)).unwrap();
+    let rows = database.read(controlplane::db::services::all_with_customer).unwrap();
     let ids: BTreeSet<u64> = rows.iter().map(|(row, _)| u64::from(row.key.customer.get())).collect();
     ids.into_iter().collect()
 }

@@ -46,7 +46,11 @@ impl Random {
     }
 
     fn one_of<T: Copy>(&mut self, list: &[T]) -> Option<T> {
-        if list.is_empty() { None } else { Some(list[self.below(list.len() as u64) as usize]) }
+        if list.is_empty() {
+            None
+        } else {
+            Some(list[usize::try_from(self.below(list.len() as u64)).unwrap()])
+        }
     }
 }
 
@@ -58,7 +62,7 @@ fn whatever_is_done_at_once_in_any_order_leaves_what_must_always_hold(backend: B
     let seed = number_from("SUIFTLY_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     let is_full = std::env::var("SUIFTLY_TEST_FULL").is_ok_and(|full| full == "1");
     let operations = if is_full { OPERATIONS_FULL } else { OPERATIONS };
-    println!("SUIFTLY_TEST_SEED={seed}, {WRITERS} writers of {operations} operations");
+    eprintln!("SUIFTLY_TEST_SEED={seed}, {WRITERS} writers of {operations} operations");
     let place = TestDatabase::new(backend);
     let mut database = place.open();
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +91,7 @@ fn whatever_is_done_at_once_in_any_order_leaves_what_must_always_hold(backend: B
             scope.spawn(move || write(config, ring, ids, hours, random, operations));
         }
     });
-    let now_ms = NOW_MS + hours.load(Ordering::SeqCst) as i64 * 3_600_000;
+    let now_ms = NOW_MS + hours.load(Ordering::SeqCst).cast_signed() * 3_600_000;
     while pending::let_happen(&mut database, now_ms).unwrap().1 {}
     must_hold(&mut database, &ids, &mut followed);
 }
@@ -103,7 +107,7 @@ fn write(
     let mut database = Database::open_again(config).unwrap();
     let mut done = BTreeMap::<u64, u64>::new();
     for _ in 0..operations {
-        let now_ms = NOW_MS + hours.fetch_add(1, Ordering::SeqCst) as i64 * 3_600_000;
+        let now_ms = NOW_MS + hours.fetch_add(1, Ordering::SeqCst).cast_signed() * 3_600_000;
         let customer = random.one_of(ids).unwrap();
         let service = random.one_of(&[Service::Seal, Service::Grpc]).unwrap();
         let key = PolicyKey { customer, service };
@@ -113,7 +117,7 @@ fn write(
             u64::from(step(&mut database, ring, key, what, &mut random, now_ms));
     }
     let never: Vec<u64> = (0..16).filter(|what| done.get(what).is_none_or(|count| *count == 0)).collect();
-    println!("each writer did: {done:?}, never: {never:?}");
+    eprintln!("each writer did: {done:?}, never: {never:?}");
 }
 
 /// Does one of sixteen things; answers whether a rule let it happen.
@@ -139,7 +143,7 @@ fn step(
         expires_at_s,
         by_owner,
     };
-    let soon_s = (now_ms / 1_000) as u64 + 1 + random.below(200_000);
+    let soon_s = u64::try_from(now_ms / 1_000).unwrap() + 1 + random.below(200_000);
     let alter = |database: &mut Database, wanted: Alteration| {
         database.write(|tx| subscriptions::alter(tx, key, &wanted, &CreditBalance, now_ms)).is_ok()
     };
@@ -186,7 +190,11 @@ fn step(
             make_move(database, key, random.one_of(&moves).unwrap(), now_ms).is_ok()
         }
         (6, _) => {
-            let own = Rates { guaranteed_per_s: random.below(50) as u32, burst_per_s: 5, burst_priority: 3 };
+            let own = Rates {
+                guaranteed_per_s: u32::try_from(random.below(50)).unwrap(),
+                burst_per_s: 5,
+                burst_priority: 3,
+            };
             set_own_rates(database, key, (random.below(2) == 0).then_some(own), now_ms).is_ok()
         }
         (7, _) => pending::let_happen(database, now_ms).unwrap().0 > 0,

@@ -66,9 +66,7 @@ impl Scene {
         let key = PolicyKey { customer: self.customer(), service };
         let minute_s = second - second.rem_euclid(MINUTE_S);
         let mut database = self.server.database();
-        database
-            .write(|tx| usage_records::add(tx, minute_s, &[(key, counters)]).map_err(DbError::from))
-            .unwrap();
+        database.write(|tx| usage_records::add(tx, minute_s, &[(key, counters)])).unwrap();
     }
 
     /// What an edge's request log told of the minute of a second.
@@ -207,7 +205,7 @@ fn each_bucket_of_the_time_is_there_with_what_happened_in_it(backend: Backend) {
 fn the_jobs_change_no_figure_and_what_comes_late_is_in_it(backend: Backend) {
     let mut scene = Scene::new(backend);
     let mut random = controlplane::random::any_u32().unwrap();
-    println!("seed {random}");
+    eprintln!("seed {random}");
     let mut below = |most: u32| {
         // xorshift
         random ^= random << 13;

@@ -200,11 +200,11 @@ impl Plan {
     }
 
     const fn has_list(&self, place: usize) -> bool {
-        self.is_eventful(place) && !matches!(self.tier, Tier::Starter) && self.number % 2 == 0
+        self.is_eventful(place) && !matches!(self.tier, Tier::Starter) && self.number.is_multiple_of(2)
     }
 
     const fn revokes(&self, place: usize) -> bool {
-        self.is_eventful(place) && self.number % 3 == 0
+        self.is_eventful(place) && self.number.is_multiple_of(3)
     }
 
     /// What becomes of a service. Only what was paid for is cancelled at the end of something.
@@ -280,11 +280,11 @@ fn events_of(plan: &Plan, place: usize, numbers: &mut Numbers, now_ms: i64) -> V
         events.push(((begun_ms + 2 * DAY_MS).min(now_ms - HOUR_MS), Event::CheckAddresses(place)));
     }
     let is_served = plan.end_of(place, now_ms).0 > now_ms;
-    if is_served && plan.is_eventful(place) && plan.number % 5 == 0 {
+    if is_served && plan.is_eventful(place) && plan.number.is_multiple_of(5) {
         let at_ms = (now_ms - 3 * DAY_MS + numbers.below(HOUR_MS)).max(made_ms + HOUR_MS);
         events.push((at_ms, Event::LetKeyExpire(place, plan.keys() - 1)));
     }
-    if is_served && plan.is_eventful(place) && plan.number % 4 == 0 {
+    if is_served && plan.is_eventful(place) && plan.number.is_multiple_of(4) {
         events.push((now_ms - 10 * HOUR_MS + numbers.below(HOUR_MS), Event::RotateKey(place)));
     }
     let (end_ms, _) = plan.end_of(place, now_ms);

@@ -213,14 +213,17 @@ impl From<KeyRefusal> for ProblemDetails {
     fn from(refusal: KeyRefusal) -> Self {
         match refusal {
             KeyRefusal::TooMany { most, .. } => Self {
-                detail: Some("a revoked key keeps its place, a deleted one does not".to_owned()),
+                detail: Some("a revoked key keeps its place, a deleted one does not".into()),
                 ..Self::with_details(Problem::TooManyKeys, json!({"api_keys_max": most}))
             },
             KeyRefusal::TooFast { wait_ms } => Self {
-                detail: Some(format!(
-                    "at most {} API keys can be made in an hour",
-                    crate::domain::keys::CREATIONS_PER_HOUR_MAX
-                )),
+                detail: Some(
+                    format!(
+                        "at most {} API keys can be made in an hour",
+                        crate::domain::keys::CREATIONS_PER_HOUR_MAX
+                    )
+                    .into(),
+                ),
                 ..Self::retry_after_ms(Problem::RateLimitExceeded, wait_ms)
             },
             KeyRefusal::Exhausted { .. } => Problem::DerivationsExhausted.into(),

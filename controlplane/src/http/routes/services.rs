@@ -196,7 +196,7 @@ impl From<Refusal> for ProblemDetails {
                 json!({"available_again_at": rfc3339_ms(until_ms)}),
             ),
             Refusal::Rule(state, what) => Self {
-                detail: Some(format!("the service is {state}: {what}")),
+                detail: Some(format!("the service is {state}: {what}").into()),
                 ..Self::with_details(Problem::ServiceState, json!({"state": state.word()}))
             },
             Refusal::NoBurst(tier) => {

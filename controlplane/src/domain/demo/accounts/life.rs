@@ -137,7 +137,9 @@ impl<'l> Life<'l> {
         let issued = keys::create(self.database, self.keyring, &new, at_ms)?;
         let fingerprint = issued.row.fingerprint.get();
         let used = UsedKey { fingerprint, from_s: at_ms / 1_000 + 60, until_s: i64::MAX };
-        self.keys.get_mut(place).map(|keys| keys.push(used));
+        if let Some(keys) = self.keys.get_mut(place) {
+            keys.push(used);
+        }
         Ok(())
     }
 
@@ -170,7 +172,9 @@ impl<'l> Life<'l> {
         let (issued, _) = key_life::rotate(self.database, self.keyring, fingerprint, 24 * 3_600, at_ms)?;
         let fingerprint = issued.row.fingerprint.get();
         let new = UsedKey { fingerprint, from_s: changed_s, until_s: i64::MAX };
-        self.keys.get_mut(place).map(|keys| keys.insert(0, new));
+        if let Some(keys) = self.keys.get_mut(place) {
+            keys.insert(0, new);
+        }
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ pub struct AllowlistFields {
     responses((status = 200, body = ChangedService, description = "Changed, and every edge knows", headers(("ETag" = String, description = "Its version"))),
         (status = 202, body = ChangedService, description = "Changed, and an edge does not know yet", headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`, `bad_query`"),
-        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`no_payment_method`, `insufficient_balance`, `spending_limit_exceeded`: `details` has the amounts"),
+        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`no_payment_method`, `insufficient_balance`, `spending_limit_exceeded`: the details have the amounts"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "`not_in_tier`, `insufficient_scope`, `customer_suspended`, `customer_closed`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "`no_service`, `not_found`: there is no such type"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`service_state`, `allowlist_too_long`"),

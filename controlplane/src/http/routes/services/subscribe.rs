@@ -61,7 +61,7 @@ const fn on() -> bool {
     responses((status = 201, body = ChangedService, description = "It is there, and every edge knows", headers(("Location" = String, description = "Where it is read"))),
         (status = 202, body = ChangedService, description = "It is there, and an edge does not know yet", headers(("Location" = String, description = "Where it is read"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`, `bad_query`, `bad_idempotency_key`"),
-        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`no_payment_method`, `insufficient_balance`, `spending_limit_exceeded`: `details` has the amounts"),
+        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`no_payment_method`, `insufficient_balance`, `spending_limit_exceeded`: the details have the amounts"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`already_subscribed`, `service_not_offered`, `service_cooling_down`, `idempotency_key_reused`")),
 )]
 pub async fn subscribe(
