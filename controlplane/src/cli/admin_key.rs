@@ -24,8 +24,9 @@ use std::path::PathBuf;
 #[derive(Subcommand, Debug)]
 pub enum AdminKeyCommand {
     /// Make a key; it is shown once and not stored
-    #[command(after_help = "Examples:\n  suiftly admin key create --customer 305419896 --service seal\n  \
-        suiftly admin key create --customer 305419896 --service seal --name backend --expires-at 90d")]
+    #[command(
+        after_help = "Example:\n  suiftly admin key create --customer 305419896 --service seal --name backend"
+    )]
     Create(CreateArguments),
     /// List a customer's keys
     #[command(after_help = "Example:\n  suiftly admin key list --customer 305419896 --json")]

@@ -129,6 +129,8 @@ struct Answer {
     plan: u16,
     guaranteed_per_s: u32,
     burst_per_s: u32,
+    /// Said where it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     own_rates: bool,
     #[serde(flatten)]
     confirmed: Confirmed,

@@ -14,6 +14,16 @@ pub enum Piece {
     Sums(i64, Range<i64>),
 }
 
+impl Piece {
+    /// How long its windows are, in seconds.
+    pub const fn length_s(&self) -> i64 {
+        match self {
+            Self::Minutes(_) => MINUTE_S,
+            Self::Sums(length_s, _) => *length_s,
+        }
+    }
+}
+
 /// The pieces of a time; no count is in two of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TimePieces {

@@ -7,7 +7,7 @@ use crate::db::usage_records::{COUNTED, DAY_S, Sums, summed};
 use crate::db::{DbError, ReadTx, WriteTx, number};
 use apikey::{CustomerId, Service};
 use diesel::prelude::*;
-use diesel::{QueryableByName, sql_types};
+use diesel::sql_types;
 
 /// The windows that minutes are added up into, in seconds.
 pub const LENGTHS_S: [i64; 2] = [3_600, DAY_S];
@@ -91,16 +91,13 @@ fn add_from(table: &str, condition: &str, length_s: i64) -> String {
 }
 
 /// What was used of a service in a bucket.
-#[derive(Clone, PartialEq, Eq, Debug, QueryableByName)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UsageRow {
     /// When the bucket begins, unix seconds.
-    #[diesel(sql_type = sql_types::BigInt)]
     pub start_s: i64,
     /// The word of the service.
-    #[diesel(sql_type = sql_types::Text)]
     pub service: String,
     /// The counters.
-    #[diesel(embed)]
     pub sums: Sums,
 }
 
@@ -119,38 +116,49 @@ pub struct ReasonRow {
 
 /// What was used, by bucket and service. A bucket can come more than once, with parts of it.
 pub fn usage(tx: &mut ReadTx<'_>, whose: Whose, time: &TimePieces) -> Result<Vec<UsageRow>, DbError> {
+    type Columns = (i64, String, i64, i64, i64, i64, i64, i64);
+    type Types = (
+        sql_types::BigInt,
+        sql_types::Text,
+        sql_types::BigInt,
+        sql_types::BigInt,
+        sql_types::BigInt,
+        sql_types::BigInt,
+        sql_types::BigInt,
+        sql_types::BigInt,
+    );
     let mut rows = Vec::new();
     for piece in &time.pieces {
         let text = select_usage(whose, piece, time.bucket_s);
-        rows.extend(diesel::sql_query(text).load::<UsageRow>(tx.connection())?);
+        // By their places, which is faster than by their names; the order is that of `COUNTED`.
+        let found: Vec<Columns> = diesel::dsl::sql::<Types>(&text).load(tx.connection())?;
+        rows.extend(found.into_iter().map(|columns| UsageRow {
+            start_s: columns.0,
+            service: columns.1,
+            sums: Sums {
+                admitted: columns.2,
+                burst: columns.3,
+                rejected: columns.4,
+                refused: columns.5,
+                unserved_guaranteed: columns.6,
+                unserved_burst: columns.7,
+            },
+        }));
     }
     Ok(rows)
 }
 
 /// Why requests were refused, in the same way.
 pub fn reasons(tx: &mut ReadTx<'_>, whose: Whose, time: &TimePieces) -> Result<Vec<ReasonRow>, DbError> {
-    #[derive(QueryableByName)]
-    struct Columns {
-        #[diesel(sql_type = sql_types::BigInt)]
-        start_s: i64,
-        #[diesel(sql_type = sql_types::Text)]
-        service: String,
-        #[diesel(sql_type = sql_types::Text)]
-        reason: String,
-        #[diesel(sql_type = sql_types::BigInt)]
-        count: i64,
-    }
+    type Columns = (i64, String, String, i64);
+    type Types = (sql_types::BigInt, sql_types::Text, sql_types::Text, sql_types::BigInt);
     let mut rows = Vec::new();
     for piece in &time.pieces {
         let text = select_reasons(whose, piece, time.bucket_s);
-        for row in diesel::sql_query(text).load::<Columns>(tx.connection())? {
-            let Columns { start_s, service, reason, count } = row;
-            rows.push(ReasonRow {
-                start_s,
-                service,
-                reason,
-                count: number("usage_reasons", "count", count)?,
-            });
+        let found: Vec<Columns> = diesel::dsl::sql::<Types>(&text).load(tx.connection())?;
+        for (start_s, service, reason, count) in found {
+            let count = number("usage_reasons", "count", count)?;
+            rows.push(ReasonRow { start_s, service, reason, count });
         }
     }
     Ok(rows)
@@ -158,6 +166,10 @@ pub fn reasons(tx: &mut ReadTx<'_>, whose: Whose, time: &TimePieces) -> Result<V
 
 /// The statement behind [`usage()`]; public for the test that asks the databases how they run it.
 pub fn select_usage(whose: Whose, piece: &Piece, bucket_s: i64) -> String {
+    if piece.length_s() == bucket_s && matches!(piece, Piece::Sums(..)) {
+        let from = from(whose, piece, "usage_records");
+        return format!("SELECT window_start_s AS start_s, service, {} FROM {from}", COUNTED.join(", "));
+    }
     format!(
         "SELECT {} AS start_s, service, {} FROM {} GROUP BY 1, 2",
         bucket_of(bucket_s),
@@ -168,6 +180,10 @@ pub fn select_usage(whose: Whose, piece: &Piece, bucket_s: i64) -> String {
 
 /// The statement behind [`reasons()`].
 pub fn select_reasons(whose: Whose, piece: &Piece, bucket_s: i64) -> String {
+    if piece.length_s() == bucket_s && matches!(piece, Piece::Sums(..)) {
+        let from = from(whose, piece, "usage_reasons");
+        return format!("SELECT window_start_s AS start_s, service, reason, count FROM {from}");
+    }
     format!(
         "SELECT {} AS start_s, service, reason, CAST(SUM(count) AS BIGINT) AS count FROM {} GROUP BY 1, 2, 3",
         bucket_of(bucket_s),

@@ -263,6 +263,11 @@ fn burst_and_allowlist_are_what_the_tier_has(backend: Backend) {
     let wrong = change(json!({"allowlist": ["203.0.113.7", "203.0.113.1/24"]}));
     wrong.is_problem(400, "invalid_body");
     assert_eq!(wrong.body["errors"][0]["field"], "allowlist[1]");
+    for body in
+        [json!({"allowlist": [null, null]}), json!({"allowlist": [true, []]}), json!({"allowlist": 5})]
+    {
+        customer.patch("/services/seal", &body).is_problem(400, "invalid_body");
+    }
     let long: Vec<String> = (0..21).map(|n| format!("10.0.{n}.0/24")).collect();
     let too_long = change(json!({ "allowlist": {"entries": long} }));
     too_long.is_problem(409, "allowlist_too_long");

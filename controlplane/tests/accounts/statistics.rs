@@ -5,7 +5,7 @@ use crate::harness::{Backend, on_both_databases};
 use crate::server::{Answer, NOW_MS, Server};
 use crate::wallet::{Session, Wallet};
 use apikey::{CustomerId, Service};
-use controlplane::db::{DbError, usage_records};
+use controlplane::db::usage_records;
 use controlplane::domain::requests::{self, Batch, Counts, MinuteRow, Owner, Sketch};
 use controlplane::jobs;
 use edgeformat::PolicyKey;

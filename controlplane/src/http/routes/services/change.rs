@@ -15,7 +15,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ETAG;
 use actix_web::{HttpRequest, HttpResponse, web};
 use edgeformat::{PolicyKey, Prefix};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
@@ -45,7 +46,13 @@ pub enum AllowlistChange {
     /// Exactly these addresses and networks; they are checked, unless there is none
     Entries(Vec<String>),
     /// The list, and whether it is checked
-    Of(AllowlistFields),
+    Of(#[serde(deserialize_with = "fields")] AllowlistFields),
+}
+
+/// From an object only: serde would read the fields from a list, too, one after the other.
+fn fields<'de, D: Deserializer<'de>>(value: D) -> Result<AllowlistFields, D::Error> {
+    let fields = serde_json::Map::deserialize(value)?;
+    serde_json::from_value(fields.into()).map_err(D::Error::custom)
 }
 
 /// The list, and whether it is checked; what is left out stays.
