@@ -1,43 +1,13 @@
 //! What customers see of their requests: within ten seconds after the answer, by key, and none of anybody else's.
 
+use harness::Stack;
+use harness::customer_api::CustomerApi;
 use harness::http::wait_for;
 use harness::upstream::CountingUpstream;
-use harness::{Answer, Connection, Stack};
 use serde_json::Value;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// A token for scripts of a customer, as a session would make it: wallets sign in elsewhere (`controlplane/tests/accounts`).
-fn token(stack: &Stack, customer: u32) -> String {
-    let text = format!("suiftly_api_{}", format!("{customer:08x}").repeat(8));
-    let program = "import hashlib, sqlite3, sys\n\
-        db = sqlite3.connect(sys.argv[1], timeout=30)\n\
-        digest = hashlib.sha256(sys.argv[3].encode()).hexdigest()\n\
-        db.execute('INSERT INTO api_tokens VALUES (?, ?, ?, ?, ?, 0, 9999999999999, NULL, NULL, 1)',\n\
-        \x20   (digest[:32], int(sys.argv[2]), 'script', digest, 'billing:read usage:read'))\n\
-        db.commit()\n";
-    let status = Command::new("python3")
-        .args(["-c", program])
-        .arg(stack.state().join("suiftly.db"))
-        .args([&customer.to_string(), &text])
-        .status();
-    assert!(status.unwrap().success());
-    text
-}
-
-fn ask(stack: &Stack, token: &str, path: &str) -> Answer {
-    let mut connection = Connection::open(stack.api.number()).unwrap();
-    let line = format!("Authorization: Bearer {token}");
-    connection.send("GET", &format!("/api/v1/{path}"), &[&line], b"").unwrap()
-}
-
-fn read(stack: &Stack, token: &str, path: &str) -> Value {
-    let answer = ask(stack, token, path);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
-}
 
 fn sum(answer: &Value, field: &str) -> u64 {
     answer["items"].as_array().unwrap().iter().map(|item| item[field].as_u64().unwrap()).sum()
@@ -46,9 +16,13 @@ fn sum(answer: &Value, field: &str) -> u64 {
 #[test]
 fn a_request_is_in_the_statistics_within_10_s_of_its_answer_under_its_key_and_its_owner() {
     let upstream = CountingUpstream::start();
-    let stack = Stack::start_with(&[("SUIFTLY_UPSTREAM", upstream.address().as_str())]);
+    let stack = Stack::start_with(&[
+        ("SUIFTLY_UPSTREAM", upstream.address().as_str()),
+        // It is looked every few milliseconds.
+        ("SUIFTLY_API_REQUESTS_PER_MINUTE", "1000000"),
+    ]);
     let (one, two) = (stack.customer(1, "seal", "pro"), stack.customer(2, "seal", "pro"));
-    let tokens = [token(&stack, one), token(&stack, two)];
+    let scripts = [CustomerApi::of(&stack, one), CustomerApi::of(&stack, two)];
     let keys = [stack.key(one, "seal"), stack.key(one, "seal")];
     let other = stack.key(two, "seal");
     // More than once, so that it is not the moment at which it happens to be looked.
@@ -66,7 +40,7 @@ fn a_request_is_in_the_statistics_within_10_s_of_its_answer_under_its_key_and_it
         assert_eq!(stack.status_with(&other.0), 200);
         let answered = Instant::now();
         let summary = wait_for("the requests in the summary", LIMIT, || {
-            let total = read(&stack, &tokens[0], "stats/summary")["total"].clone();
+            let total = scripts[0].does("GET", "stats/summary", "")["total"].clone();
             let seen = |field: &str, count: u64| total[field].as_u64() == Some(count * round);
             (seen("guaranteed", 5) && seen("client_errors", 2) && seen("server_errors", 1)).then_some(total)
         });
@@ -79,18 +53,18 @@ fn a_request_is_in_the_statistics_within_10_s_of_its_answer_under_its_key_and_it
     assert!(slowest < LIMIT, "{slowest:?}");
 
     let of_key = |place: usize, path: &str| {
-        read(&stack, &tokens[0], &format!("stats/{path}?bucket=minute&key={}", keys[place].1))
+        scripts[0].does("GET", &format!("stats/{path}?bucket=minute&key={}", keys[place].1), "")
     };
     for (place, requests) in [(0, 2), (1, 3)] {
         assert_eq!(sum(&of_key(place, "usage"), "guaranteed"), requests * 3);
         assert_eq!(sum(&of_key(place, "latency"), "count"), requests * 3);
     }
-    let usage = read(&stack, &tokens[0], "stats/usage?service=seal");
+    let usage = scripts[0].does("GET", "stats/usage?service=seal", "");
     assert_eq!((sum(&usage, "guaranteed"), sum(&usage, "client_errors")), (15, 6));
-    assert_eq!(sum(&read(&stack, &tokens[1], "stats/usage?range=30d"), "guaranteed"), 3);
-    let refused = ask(&stack, &tokens[1], &format!("stats/usage?key={}", keys[0].1));
+    assert_eq!(sum(&scripts[1].does("GET", "stats/usage?range=30d", ""), "guaranteed"), 3);
+    let refused = scripts[1].ask("GET", &format!("stats/usage?key={}", keys[0].1), "");
     assert_eq!((refused.status, refused.code().as_str()), (404, "not_found"));
-    let pending = read(&stack, &tokens[0], "billing/pending");
+    let pending = scripts[0].does("GET", "billing/pending", "");
     // Unless a month has begun since.
     if pending["since"].as_str().unwrap() < usage["from"].as_str().unwrap() {
         assert_eq!(pending["total_micro_usd"], 1_500, "{pending}");
