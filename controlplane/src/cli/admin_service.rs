@@ -33,10 +33,7 @@ pub enum ServiceCommand {
     #[command(after_help = "Example:\n  suiftly admin service disable --customer 305419896 --service seal")]
     Disable(ServiceArguments),
     /// Suspend a service until it is resumed
-    #[command(
-        after_help = "Examples:\n  suiftly admin service suspend --customer 305419896 --service seal\n  \
-        suiftly admin service suspend --customer 305419896 --service seal --cause no-payment"
-    )]
+    #[command(after_help = "Example:\n  suiftly admin service suspend --customer 305419896 --service seal")]
     Suspend(SuspensionArguments),
     /// End a suspension: back to the state before it
     #[command(after_help = "Example:\n  suiftly admin service resume --customer 305419896 --service seal")]

@@ -1,6 +1,6 @@
 //! A customer's services: what becomes of them, and what the edge is told of it.
 //!
-//! Everything goes through [`store`]: the row, the edge's policy and the account's activity log change in one transaction.
+//! Everything goes through `store`: the row, the edge's policy and the account's activity log change in one transaction.
 
 pub mod moves;
 pub mod pending;
