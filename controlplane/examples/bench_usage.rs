@@ -27,10 +27,11 @@ fn main() {
     let config = Config::from_variables(&std::env::vars().collect()).unwrap();
     let mut database = Database::open(&config.database).unwrap();
     println!("database: {}", config.database);
-    insert(&mut database, "plans", 1..2, |_| integers(&[1, 1_000, 2_000, 2]));
+    insert(&mut database, "plans", 1..2, |_| [integers(&[1, 1_000, 2_000, 2]), vec![Cell::Null]].concat());
     insert(&mut database, "customers", 1..ACTIVE + 1, |customer| {
         let wallet = Cell::Text(format!("0x{customer:064x}"));
-        vec![Cell::Integer(customer), wallet, Cell::Text("active".to_owned()), Cell::Integer(0)]
+        let active = Cell::Text("active".to_owned());
+        [vec![Cell::Integer(customer), wallet, active], integers(&[0, 25_000, 1_000])].concat()
     });
     println!("\n{ACTIVE} active customers, deliveries of {DELIVERY}:");
     for round in 1..=8 {
