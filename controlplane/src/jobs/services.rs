@@ -11,7 +11,7 @@ const EVERY: Duration = Duration::from_secs(30);
 
 /// The job.
 pub(super) fn jobs() -> [Job; 1] {
-    [Job { name: "services-pending", every: EVERY, run: Box::new(part) }]
+    [Job { name: "what is pending for services", every: EVERY, run: Box::new(part) }]
 }
 
 fn part(database: &mut Database, now_ms: i64) -> Result<Done, DbError> {

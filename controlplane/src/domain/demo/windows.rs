@@ -1,18 +1,15 @@
 //! Filling thirty days with windows: hours up to two days ago, minutes since, as the jobs would leave them. All are taken as minutes,
-//! an old hour's as its first, and the jobs' own steps make hours and days of them.
+//! an old hour's as its first: who seeds runs the jobs afterwards, which make hours and days of them.
 
 use crate::db::request_stats::{self, StatsRow};
-use crate::db::{
-    Database, DbError, WriteTx, api_keys, request_logs, usage_records, usage_roll_up, usage_sums,
-};
+use crate::db::{Database, WriteTx, api_keys, request_logs, usage_records};
 use crate::domain::DomainError;
 use crate::domain::demo::accounts::{Source, UsedKey};
 use crate::domain::demo::lines;
 use crate::domain::demo::numbers::Numbers;
 use crate::domain::demo::traffic::{DAY_S, HOUR_S, Traffic};
 use crate::domain::demo::{Made, Progress};
-use crate::domain::requests::{Owner, RequestLine, Window, add_up, forget_old_windows};
-use crate::domain::statistics::MINUTE_IS_OVER_AFTER_S;
+use crate::domain::requests::{Owner, RequestLine, Window};
 use edgeformat::PolicyKey;
 use edgeformat::ledger::Counters;
 
@@ -23,8 +20,6 @@ const MINUTES_FOR_S: i64 = 48 * HOUR_S;
 const LINES_FOR_S: i64 = DAY_S;
 /// How many windows one transaction writes: with all sources some ten milliseconds.
 const WINDOWS_A_TRANSACTION: usize = 24;
-/// How many rows of usage one transaction adds up.
-const ROWS_ADDED_UP: u32 = 5_000;
 /// In whose name lines are kept: no true edge's.
 const EDGE: &str = "demo";
 
@@ -65,17 +60,6 @@ pub(super) fn fill(
         done += part.len() as u64;
     }
     progress("hours and minutes", total, total);
-    progress("adding up", 0, 1);
-    let usage = |step: &dyn Fn(&mut WriteTx<'_>) -> Result<u64, DbError>, database: &mut Database| {
-        while database.write(step)? > 0 {}
-        Ok::<_, DbError>(())
-    };
-    usage(&|tx| usage_sums::add_up(tx, now_s - MINUTE_IS_OVER_AFTER_S, ROWS_ADDED_UP), database)?;
-    let old_s = Window::Hour.start_of(now_s - MINUTES_FOR_S);
-    usage(&|tx| usage_roll_up::move_up(tx, 60, HOUR_S, old_s, ROWS_ADDED_UP), database)?;
-    add_up(database, now_ms)?;
-    forget_old_windows(database, now_ms)?;
-    progress("adding up", 1, 1);
     note_last_use(database, sources, now_s)
 }
 
