@@ -22,6 +22,7 @@ pub mod derivation_counters;
 pub mod edges;
 mod given_rows;
 pub mod idempotency_keys;
+pub mod kept_query;
 pub mod key_groups;
 pub mod leases;
 pub mod ledgers;
@@ -48,6 +49,7 @@ pub mod sessions_for_support;
 pub mod sign_in_challenges;
 pub mod sign_in_history;
 mod sqlite;
+pub mod statistics;
 pub mod stats_marks;
 pub mod stream;
 #[cfg(test)]

@@ -25,5 +25,5 @@ pub mod secrets;
 #[cfg(test)]
 extern crate self as controlplane;
 #[cfg(test)]
-#[path = "../tests/harness/databases.rs"]
+#[path = "../tests/suite/harness/databases.rs"]
 mod databases;

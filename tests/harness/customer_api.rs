@@ -14,7 +14,7 @@ pub struct CustomerApi<'a> {
 }
 
 impl<'a> CustomerApi<'a> {
-    /// With a token as a session would make it: wallets sign in elsewhere (`controlplane/tests/accounts`).
+    /// With a token as a session would make it: wallets sign in elsewhere (`controlplane/tests/suite/accounts`).
     pub fn of(stack: &'a Stack, customer: u32) -> Self {
         let text = format!("suiftly_api_{}", format!("{customer:08x}").repeat(8));
         let program = "import hashlib, sqlite3, sys\n\

@@ -1,10 +1,9 @@
 //! Usage by service and price: what a bill is made from, so from `usage_records` themselves.
 
 use crate::db::usage_records::{Sums, summed};
-use crate::db::usage_sums::services;
 use crate::db::{DbError, ReadTx};
 use crate::domain::catalogue::PriceRow;
-use apikey::CustomerId;
+use apikey::{CustomerId, Service};
 use diesel::prelude::*;
 use diesel::{QueryableByName, sql_types};
 use std::ops::Range;
@@ -62,7 +61,7 @@ pub fn select_by_price(customer: CustomerId, time_s: &Range<i64>, prices: &[Pric
          AND window_start_s >= {} AND window_start_s < {} GROUP BY 1, 2 ORDER BY 1, 2",
         summed(),
         customer.get(),
-        services(None),
+        Service::ALL.map(|service| format!("'{}'", service.name())).join(", "),
         time_s.start,
         time_s.end
     )

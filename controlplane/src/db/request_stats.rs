@@ -1,9 +1,11 @@
 //! What requests add up to: one row a window, customer, service and key. Each request stands in a minute, and when that is over
-//! also in its hour and its day, for as long as windows of that length are kept.
+//! also in its hour and its day, for as long as windows of that length are kept. What hours and days add up to over all keys stands in
+//! `usage_sums` as well.
 
 use crate::db::many_rows::{self, Cell};
 use crate::db::schema::request_stats::dsl;
 use crate::db::stats_marks::{self, Source};
+use crate::db::usage_sums::{self, Logged};
 use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
 use crate::domain::requests::{Counts, Owner, Window};
 use diesel::prelude::*;
@@ -106,7 +108,17 @@ fn merge(tx: &mut WriteTx<'_>, rows: &[StatsRow]) -> Result<(), DbError> {
             Cell::Text(counts.times.to_string()),
         ]);
     }
-    many_rows::insert_or_replace(tx.connection(), TABLE, &KEY, &SUMS, &cells)
+    many_rows::insert_or_replace(tx.connection(), TABLE, &KEY, &SUMS, &cells)?;
+    let mut of_all_keys = BTreeMap::<usage_sums::Key, Logged>::new();
+    for row in rows.iter().filter(|row| row.window != Window::Minute) {
+        let key = (row.owner.customer, row.window.length_s(), row.window_start_s, row.owner.service.clone());
+        let sums = of_all_keys.entry(key).or_default();
+        sums.client_errors += row.counts.client_errors;
+        sums.server_errors += row.counts.server_errors;
+        sums.received_bytes += row.counts.received_bytes;
+        sums.sent_bytes += row.counts.sent_bytes;
+    }
+    if of_all_keys.is_empty() { Ok(()) } else { usage_sums::add_logged(tx.connection(), &of_all_keys) }
 }
 
 /// Forgets windows of a length that begin before `before_s` (unix seconds), at most `rows_max` of them, and answers how many.

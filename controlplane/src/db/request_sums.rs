@@ -1,24 +1,16 @@
 //! Reading what requests add up to, over a time in buckets: the counters alone, or the sketches of response times.
 
+use crate::db::kept_query::KeptQuery;
+use crate::db::statistics::{Services, Whose, begins_in, bucket_of};
 use crate::db::time_pieces::{Piece, TimePieces};
-use crate::db::usage_sums::{Whose, bucket_of};
+use crate::db::usage_sums::{LOGGED, Logged, sum_of};
 use crate::db::{DbError, ReadTx, column_of, stats_marks};
 use crate::domain::requests::Sketch;
 use apikey::Fingerprint;
 use diesel::prelude::*;
-use diesel::{QueryableByName, sql_types};
+use diesel::sql_types::{BigInt, Text};
 
-const SUMMED: [&str; 9] = [
-    "guaranteed",
-    "burst",
-    "rejected",
-    "refused",
-    "unserved",
-    "client_errors",
-    "server_errors",
-    "received_bytes",
-    "sent_bytes",
-];
+const OUTCOMES: [&str; 5] = ["guaranteed", "burst", "rejected", "refused", "unserved"];
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +32,7 @@ pub struct RequestRow {
     pub sums: RequestSums,
 }
 
-/// Sums of the columns of the same names.
+/// How requests ended, and what else the log knows of them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RequestSums {
     /// Served within the guaranteed rate.
@@ -53,14 +45,8 @@ pub struct RequestSums {
     pub refused: i64,
     /// Admitted, and no server answered.
     pub unserved: i64,
-    /// Served with a status of 400 to 499.
-    pub client_errors: i64,
-    /// Served with a status of 500 to 599.
-    pub server_errors: i64,
-    /// Bytes from the caller.
-    pub received_bytes: i64,
-    /// Bytes to the caller.
-    pub sent_bytes: i64,
+    /// What the log alone knows.
+    pub logged: Logged,
 }
 
 impl RequestSums {
@@ -71,10 +57,7 @@ impl RequestSums {
         self.rejected += more.rejected;
         self.refused += more.refused;
         self.unserved += more.unserved;
-        self.client_errors += more.client_errors;
-        self.server_errors += more.server_errors;
-        self.received_bytes += more.received_bytes;
-        self.sent_bytes += more.sent_bytes;
+        self.logged.add(&more.logged);
     }
 }
 
@@ -94,67 +77,45 @@ pub fn mark(tx: &mut ReadTx<'_>) -> Result<stats_marks::Mark, DbError> {
     stats_marks::read(tx, stats_marks::Source::Requests)
 }
 
-/// The sums by bucket and service. A bucket can come more than once, with parts of it. No sketch is read.
-pub fn sums(tx: &mut ReadTx<'_>, asked: Asked, time: &TimePieces) -> Result<Vec<RequestRow>, DbError> {
-    type Columns = (i64, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
-    type Types = (
-        sql_types::BigInt,
-        sql_types::Text,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-        sql_types::BigInt,
-    );
-    let mut rows = Vec::new();
-    for piece in &time.pieces {
-        let text = select_sums(asked, piece, time.bucket_s);
-        // By their places: to find a column of each row by its name takes as long as reading the row.
-        let found: Vec<Columns> = diesel::dsl::sql::<Types>(&text).load(tx.connection())?;
-        rows.extend(found.into_iter().map(|columns| RequestRow {
-            start_s: columns.0,
-            service: columns.1,
-            sums: RequestSums {
-                guaranteed: columns.2,
-                burst: columns.3,
-                rejected: columns.4,
-                refused: columns.5,
-                unserved: columns.6,
-                client_errors: columns.7,
-                server_errors: columns.8,
-                received_bytes: columns.9,
-                sent_bytes: columns.10,
-            },
-        }));
-    }
-    Ok(rows)
+/// The sums by bucket. A bucket can come more than once, with parts of it. No sketch is read.
+pub fn sums(
+    tx: &mut ReadTx<'_>,
+    asked: Asked,
+    time: &TimePieces,
+    services: Services,
+) -> Result<Vec<RequestRow>, DbError> {
+    // By their places: to find a column of each row by its name takes as long as reading the row.
+    type Columns = (i64, String, (i64, i64, i64, i64, i64), (i64, i64, i64, i64));
+    let selects = time.pieces.iter().map(|piece| select_sums(asked, piece, time.bucket_s, services));
+    let Some(query) = KeptQuery::all_of(selects) else { return Ok(Vec::new()) };
+    let found: Vec<Columns> = query.load(tx.connection())?;
+    let row = |(start_s, service, outcomes, logged)| {
+        let (guaranteed, burst, rejected, refused, unserved) = outcomes;
+        let (client_errors, server_errors, received_bytes, sent_bytes) = logged;
+        let sums = RequestSums {
+            guaranteed,
+            burst,
+            rejected,
+            refused,
+            unserved,
+            logged: Logged { client_errors, server_errors, received_bytes, sent_bytes },
+        };
+        RequestRow { start_s, service, sums }
+    };
+    Ok(found.into_iter().map(row).collect())
 }
 
 /// The response times by bucket and service, in any number of parts.
 pub fn times(tx: &mut ReadTx<'_>, asked: Asked, time: &TimePieces) -> Result<Vec<TimesRow>, DbError> {
-    #[derive(QueryableByName)]
-    struct Columns {
-        #[diesel(sql_type = sql_types::BigInt)]
-        start_s: i64,
-        #[diesel(sql_type = sql_types::Text)]
-        service: String,
-        #[diesel(sql_type = sql_types::Text)]
-        sketch: String,
-    }
+    type Columns = (i64, String, String);
     let mut rows = Vec::new();
     for piece in &time.pieces {
-        let text = format!(
-            "SELECT {} AS start_s, service, sketch FROM request_stats WHERE {}",
-            bucket_of(time.bucket_s),
-            condition(asked, piece)
-        );
-        for Columns { start_s, service, sketch } in
-            diesel::sql_query(text).load::<Columns>(tx.connection())?
-        {
+        let bucket = bucket_of(piece, time.bucket_s);
+        let query = KeptQuery::<(BigInt, Text, Text)>::new(format!(
+            "SELECT {bucket}, service, sketch FROM request_stats WHERE "
+        ));
+        let found: Vec<Columns> = on(query, asked, piece).load(tx.connection())?;
+        for (start_s, service, sketch) in found {
             let times =
                 sketch.parse().map_err(|_| DbError::unexpected("request_stats", "a sketch is none"))?;
             rows.push(TimesRow { start_s, service, times });
@@ -163,45 +124,26 @@ pub fn times(tx: &mut ReadTx<'_>, asked: Asked, time: &TimePieces) -> Result<Vec
     Ok(rows)
 }
 
-/// The statement behind [`sums()`]; public for the test that asks the databases how they run it.
-pub fn select_sums(asked: Asked, piece: &Piece, bucket_s: i64) -> String {
-    if piece.length_s() == bucket_s {
-        // A row is a part of one bucket already; who asked adds them up faster than the database does.
-        let columns = SUMMED.join(", ");
-        let condition = condition(asked, piece);
-        return format!(
-            "SELECT window_start_s AS start_s, service, {columns} FROM request_stats WHERE {condition}"
-        );
-    }
-    let summed = SUMMED.map(|name| format!("CAST(COALESCE(SUM({name}), 0) AS BIGINT) AS {name}")).join(", ");
-    format!(
-        "SELECT {} AS start_s, service, {summed} FROM request_stats WHERE {} GROUP BY 1, 2",
-        bucket_of(bucket_s),
-        condition(asked, piece)
-    )
+/// A part of the statement behind [`sums()`]; public for the test that asks the databases how they run it.
+pub fn select_sums(asked: Asked, piece: &Piece, bucket_s: i64, services: Services) -> KeptQuery<SumColumns> {
+    let summed = [OUTCOMES.map(sum_of).as_slice(), &LOGGED.map(sum_of)].concat().join(", ");
+    let (bucket, service) = (bucket_of(piece, bucket_s), services.column());
+    let query = KeptQuery::new(format!("SELECT {bucket}, {service}, {summed} FROM request_stats WHERE "));
+    on(query, asked, piece).text(services.group_by())
 }
 
-fn condition(asked: Asked, piece: &Piece) -> String {
+type SumColumns = (BigInt, Text, (BigInt, BigInt, BigInt, BigInt, BigInt), (BigInt, BigInt, BigInt, BigInt));
+
+fn on<Types>(query: KeptQuery<Types>, asked: Asked, piece: &Piece) -> KeptQuery<Types> {
     let Asked { whose, key } = asked;
-    let (length_s, time) = match piece {
-        Piece::Minutes(time) => (60, time),
-        Piece::Sums(length_s, time) => (*length_s, time),
-    };
-    let mut text = format!(
-        "customer_id = {} AND window_length_s = {length_s} AND window_start_s >= {} AND window_start_s < {}",
-        whose.customer.get(),
-        time.start,
-        time.end
-    );
-    if length_s > 60 {
-        // The index of sums has this condition; SQLite uses it only where it stands in the query, too.
-        text.push_str(" AND window_length_s > 60");
+    let query = query.text("customer_id = ").number(i64::from(whose.customer.get())).text(format!(
+        " AND window_length_s = {}{}",
+        piece.length_s(),
+        whose.of_service()
+    ));
+    let query = begins_in(query, piece);
+    match key {
+        Some(key) => query.text(" AND fingerprint = ").number(column_of(key.get())),
+        None => query,
     }
-    if let Some(service) = whose.service {
-        text.push_str(&format!(" AND service = '{}'", service.name()));
-    }
-    if let Some(key) = key {
-        text.push_str(&format!(" AND fingerprint = {}", column_of(key.get())));
-    }
-    text
 }

@@ -417,17 +417,22 @@ diesel::table! {
         refused -> BigInt,
         unserved_guaranteed -> BigInt,
         unserved_burst -> BigInt,
-    }
-}
-
-diesel::table! {
-    usage_reason_sums (customer_id, window_length_s, window_start_s, service, reason) {
-        customer_id -> BigInt,
-        window_length_s -> BigInt,
-        window_start_s -> BigInt,
-        service -> Text,
-        reason -> Text,
-        count -> BigInt,
+        address_not_allowed -> BigInt,
+        rate_limited -> BigInt,
+        too_many_failures -> BigInt,
+        content_too_large -> BigInt,
+        revoked -> BigInt,
+        expired -> BigInt,
+        no_service -> BigInt,
+        disabled -> BigInt,
+        suspended_no_payment -> BigInt,
+        suspended_spending_limit -> BigInt,
+        suspended_operator -> BigInt,
+        customer_suspended -> BigInt,
+        client_errors -> BigInt,
+        server_errors -> BigInt,
+        received_bytes -> BigInt,
+        sent_bytes -> BigInt,
     }
 }
 

@@ -69,6 +69,30 @@ pub fn read(tx: &mut ReadTx<'_>, source: Source) -> Result<Mark, DbError> {
     Ok(found.map_or_else(Mark::default, |(window_start_s, customer)| Mark { window_start_s, customer }))
 }
 
+/// Where both marks stand.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Marks {
+    /// That of usage.
+    pub usage: Mark,
+    /// That of the request log.
+    pub requests: Mark,
+}
+
+/// Where both stand, in one query.
+pub fn both(tx: &mut ReadTx<'_>) -> Result<Marks, DbError> {
+    let found: Vec<(String, i64, i64)> = dsl::stats_marks
+        .select((dsl::source, dsl::window_start_s, dsl::customer_id))
+        .load(tx.connection())?;
+    let of = |source: Source| {
+        let row = found.iter().find(|(word, ..)| word == source.word());
+        row.map_or_else(Mark::default, |(_, window_start_s, customer)| Mark {
+            window_start_s: *window_start_s,
+            customer: *customer,
+        })
+    };
+    Ok(Marks { usage: of(Source::Usage), requests: of(Source::Requests) })
+}
+
 /// Moves the mark.
 pub fn set(tx: &mut WriteTx<'_>, source: Source, mark: Mark) -> Result<(), DbError> {
     let values = (dsl::window_start_s.eq(mark.window_start_s), dsl::customer_id.eq(mark.customer));

@@ -339,7 +339,7 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 count: BIG
             }
         ),
-        round_trip!(
+        wide_round_trip!(
             c,
             usage_sums {
                 customer_id: customer,
@@ -351,18 +351,23 @@ fn every_table_takes_a_full_row_and_gives_it_back(backend: Backend) {
                 rejected: BIG,
                 refused: BIG,
                 unserved_guaranteed: BIG,
-                unserved_burst: BIG
-            }
-        ),
-        round_trip!(
-            c,
-            usage_reason_sums {
-                customer_id: customer,
-                window_length_s: 3_600_i64,
-                window_start_s: BIG,
-                service: "graphql",
-                reason: "suspended_spending_limit",
-                count: BIG
+                unserved_burst: BIG,
+                address_not_allowed: BIG,
+                rate_limited: BIG,
+                too_many_failures: BIG,
+                content_too_large: BIG,
+                revoked: BIG,
+                expired: BIG,
+                no_service: BIG,
+                disabled: BIG,
+                suspended_no_payment: BIG,
+                suspended_spending_limit: BIG,
+                suspended_operator: BIG,
+                customer_suspended: BIG,
+                client_errors: BIG,
+                server_errors: BIG,
+                received_bytes: BIG,
+                sent_bytes: BIG
             }
         ),
         round_trip!(c, stats_marks { source: "requests", window_start_s: BIG, customer_id: customer }),

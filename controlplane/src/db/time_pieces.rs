@@ -22,6 +22,13 @@ impl Piece {
             Self::Sums(length_s, _) => *length_s,
         }
     }
+
+    /// When its windows begin, unix seconds.
+    pub const fn time_s(&self) -> &Range<i64> {
+        match self {
+            Self::Minutes(time) | Self::Sums(_, time) => time,
+        }
+    }
 }
 
 /// The pieces of a time; no count is in two of them.
@@ -48,10 +55,7 @@ impl TimePieces {
             Piece::Sums(length_s, first..end),
             Piece::Minutes(rest_from_s.max(first)..end),
         ];
-        let is_any = |piece: &Piece| match piece {
-            Piece::Minutes(time) | Piece::Sums(_, time) => !time.is_empty(),
-        };
-        Self { pieces: pieces.into_iter().filter(is_any).collect(), bucket_s }
+        Self { pieces: pieces.into_iter().filter(|piece| !piece.time_s().is_empty()).collect(), bucket_s }
     }
 }
 

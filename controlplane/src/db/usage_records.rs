@@ -30,75 +30,36 @@ pub fn add(
 ) -> Result<(), DbError> {
     let mark = usage_sums::mark(tx)?;
     let connection = tx.connection();
-    add_to(connection, Target::Minutes, window_start_s, counted)?;
+    let columns = COUNTED.join(", ");
+    let statement = format!(
+        "INSERT INTO usage_records (customer_id, service, window_start_s, window_length_s, {columns}) \
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, {columns} FROM given WHERE true {}",
+        service_of_slot(),
+        add_on_conflict()
+    );
+    GivenRows::new(given_counts(counted)).execute(connection, &statement)?;
+    add_reasons(connection, window_start_s, counted)?;
     let late: Vec<(PolicyKey, Counters)> =
         counted.iter().filter(|(key, _)| mark.covers(window_start_s, key.customer.get())).copied().collect();
-    if late.is_empty() {
-        return Ok(());
-    }
-    usage_sums::LENGTHS_S.into_iter().try_for_each(|length_s| {
-        add_to(
-            connection,
-            Target::Sums(length_s),
-            window_start_s - window_start_s.rem_euclid(length_s),
-            &late,
-        )
-    })
+    if late.is_empty() { Ok(()) } else { usage_sums::add(connection, window_start_s, &late) }
 }
 
-/// Which windows are added to.
-#[derive(Clone, Copy)]
-enum Target {
-    Minutes,
-    Sums(i64),
-}
-
-impl Target {
-    const fn length_s(self) -> i64 {
-        match self {
-            Self::Minutes => MINUTE_S,
-            Self::Sums(length_s) => length_s,
-        }
-    }
-
-    /// Table and end of the statement that adds rows of this table.
-    fn table(self, table: &'static str) -> (&'static str, String) {
-        match (self, table) {
-            (Self::Sums(_), table) => (usage_sums::sums_of(table), usage_sums::add_on_conflict(table)),
-            (Self::Minutes, "usage_reasons") => (table, ADD_REASON_ON_CONFLICT.to_owned()),
-            (Self::Minutes, _) => (table, add_on_conflict()),
-        }
-    }
-}
-
-fn add_to(
-    connection: &mut AnyConnection,
-    into: Target,
-    window_start_s: i64,
-    counted: &[(PolicyKey, Counters)],
-) -> Result<(), DbError> {
-    let column = |of: fn(&Counters) -> u64| {
-        Column::Integers(counted.iter().map(|(_, counters)| as_column(of(counters))).collect())
-    };
-    let given = GivenRows::new(vec![
+/// Slots with their counts, columns of `given`.
+pub(in crate::db) fn given_counts(counted: &[(PolicyKey, Counters)]) -> Vec<(&'static str, Column)> {
+    vec![
         GivenRows::slots(counted.iter().map(|(key, _)| *key)),
-        ("admitted", column(Counters::admitted)),
-        ("burst", column(|counters| counters.get(Counter::Burst))),
-        ("rejected", column(Counters::rejected)),
-        ("refused", column(Counters::refused)),
-        ("unserved_guaranteed", column(|counters| counters.get(Counter::UnservedGuaranteed))),
-        ("unserved_burst", column(|counters| counters.get(Counter::UnservedBurst))),
-    ]);
-    let columns = COUNTED.join(", ");
-    let (table, end) = into.table("usage_records");
-    let statement = format!(
-        "INSERT INTO {table} (customer_id, service, window_start_s, window_length_s, {columns}) \
-         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {}, {columns} FROM given WHERE true {end}",
-        service_of_slot(),
-        into.length_s()
-    );
-    given.execute(connection, &statement)?;
-    add_reasons(connection, into, window_start_s, counted)
+        ("admitted", given_count(counted, Counters::admitted)),
+        ("burst", given_count(counted, |counters| counters.get(Counter::Burst))),
+        ("rejected", given_count(counted, Counters::rejected)),
+        ("refused", given_count(counted, Counters::refused)),
+        ("unserved_guaranteed", given_count(counted, |counters| counters.get(Counter::UnservedGuaranteed))),
+        ("unserved_burst", given_count(counted, |counters| counters.get(Counter::UnservedBurst))),
+    ]
+}
+
+/// One count of each.
+pub(in crate::db) fn given_count(counted: &[(PolicyKey, Counters)], of: impl Fn(&Counters) -> u64) -> Column {
+    Column::Integers(counted.iter().map(|(_, counters)| as_column(of(counters))).collect())
 }
 
 /// What makes an `INSERT` of a record add to the row that is there.
@@ -116,15 +77,13 @@ pub(in crate::db) const ADD_REASON_ON_CONFLICT: &str = "ON CONFLICT (customer_id
 
 fn add_reasons(
     connection: &mut AnyConnection,
-    into: Target,
     window_start_s: i64,
     counted: &[(PolicyKey, Counters)],
 ) -> Result<(), DbError> {
     let reasons: Vec<(PolicyKey, Counter, u64)> = counted
         .iter()
         .flat_map(|(key, counters)| {
-            let of_window = Counter::REJECTED.into_iter().chain(Counter::REFUSED);
-            of_window.map(|counter| (*key, counter, counters.get(counter)))
+            usage_sums::REASONS.into_iter().map(|counter| (*key, counter, counters.get(counter)))
         })
         .filter(|(_, _, count)| *count > 0)
         .collect();
@@ -137,12 +96,11 @@ fn add_reasons(
         ("reason", Column::Texts(words)),
         ("count", Column::Integers(reasons.iter().map(|(_, _, count)| as_column(*count)).collect())),
     ]);
-    let (table, end) = into.table("usage_reasons");
     let statement = format!(
-        "INSERT INTO {table} (customer_id, service, window_start_s, window_length_s, reason, count) \
-         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {}, reason, count FROM given WHERE true {end}",
-        service_of_slot(),
-        into.length_s()
+        "INSERT INTO usage_reasons (customer_id, service, window_start_s, window_length_s, reason, count) \
+         SELECT {CUSTOMER_OF_SLOT}, {}, {window_start_s}, {MINUTE_S}, reason, count FROM given WHERE true \
+         {ADD_REASON_ON_CONFLICT}",
+        service_of_slot()
     );
     given.execute(connection, &statement)?;
     Ok(())

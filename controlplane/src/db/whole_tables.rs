@@ -80,10 +80,10 @@ pub const TABLES: &[Table] = tables! {
     }
     usage_sums [customer_id, window_length_s, window_start_s, service] {
         customer_id, window_length_s, window_start_s, service, admitted, burst, rejected, refused,
-        unserved_guaranteed, unserved_burst,
-    }
-    usage_reason_sums [customer_id, window_length_s, window_start_s, service, reason] {
-        customer_id, window_length_s, window_start_s, service, reason, count,
+        unserved_guaranteed, unserved_burst, address_not_allowed, rate_limited, too_many_failures, content_too_large, revoked, expired,
+        no_service, disabled, suspended_no_payment, suspended_spending_limit, suspended_operator,
+        customer_suspended, client_errors, server_errors,
+        received_bytes, sent_bytes,
     }
     stats_marks [source] { source, window_start_s, customer_id }
     usage_set_aside [id] {

@@ -18,7 +18,7 @@ pub use summary::{Part, Summary, summary};
 pub use usage::{UsageBucket, usage};
 
 use crate::db::request_sums;
-use crate::db::usage_sums::Whose;
+use crate::db::statistics::Whose;
 use apikey::{CustomerId, Fingerprint, Service};
 
 /// When a minute is added up, counted from its beginning: its last readings and lines have come by then. What is later is added by

@@ -1,8 +1,9 @@
 //! The last 24 hours in one look.
 
-use crate::db::request_sums::{self, RequestSums};
+use crate::db::request_sums;
+use crate::db::statistics::{self, Services};
 use crate::db::time_pieces::TimePieces;
-use crate::db::usage_sums;
+use crate::db::usage_sums::Logged;
 use crate::db::{DbError, ReadTx};
 use crate::domain::requests::{Sketch, Window};
 use crate::domain::statistics::usage::figures_of;
@@ -18,9 +19,9 @@ pub struct Part {
     /// What is billed and what is not; true numbers.
     pub figures: Figures,
     /// Why requests were rejected; empty where one key was asked for.
-    pub rejected_by: BTreeMap<String, u64>,
+    pub rejected_by: BTreeMap<&'static str, u64>,
     /// The rest, from the request log.
-    pub requests: RequestSums,
+    pub logged: Logged,
     /// The response times.
     pub times: Sketch,
 }
@@ -34,9 +35,9 @@ impl Part {
     fn add(&mut self, more: &Self) {
         self.figures.add(&more.figures);
         for (reason, count) in &more.rejected_by {
-            *self.rejected_by.entry(reason.clone()).or_default() += count;
+            *self.rejected_by.entry(reason).or_default() += count;
         }
-        self.requests.add(&more.requests);
+        self.logged.add(&more.logged);
         self.times.merge(&more.times);
     }
 }
@@ -61,27 +62,26 @@ pub fn summary(tx: &mut ReadTx<'_>, asked: &Asked, now_ms: i64) -> Result<Summar
     let from_s = Window::Minute.start_of(now_s) - DAY_S;
     let time_s = from_s..Window::Minute.start_of(now_s) + Window::Minute.length_s();
     // All of it is one bucket.
-    let pieces = |rest_from_s| TimePieces::of(&time_s, i64::MAX, rest_from_s);
+    let bucket_s = i64::MAX;
     let mut services = BTreeMap::<String, Part>::new();
-    let time = pieces(request_sums::mark(tx)?.rest_from_s(asked.customer));
-    for row in request_sums::sums(tx, asked.of_requests(), &time)? {
-        services.entry(row.service).or_default().requests.add(&row.sums);
-    }
+    let time = TimePieces::of(&time_s, bucket_s, request_sums::mark(tx)?.rest_from_s(asked.customer));
     for row in request_sums::times(tx, asked.of_requests(), &time)? {
         services.entry(row.service).or_default().times.merge(&row.times);
     }
     if asked.key.is_some() {
-        for part in services.values_mut() {
-            part.figures = figures_of(&part.requests);
+        for row in request_sums::sums(tx, asked.of_requests(), &time, Services::Apart)? {
+            let part = services.entry(row.service).or_default();
+            part.figures.add(&figures_of(&row.sums));
+            part.logged.add(&row.sums.logged);
         }
     } else {
-        let time = pieces(usage_sums::mark(tx)?.rest_from_s(asked.customer));
-        for row in usage_sums::usage(tx, asked.whose(), &time)? {
-            services.entry(row.service).or_default().figures.add(&Figures::of(&row.sums));
-        }
-        for row in usage_sums::reasons(tx, asked.whose(), &time)? {
-            let by = &mut services.entry(row.service).or_default().rejected_by;
-            *by.entry(row.reason).or_default() += row.count;
+        for row in statistics::usage(tx, asked.whose(), &time_s, bucket_s, Services::Apart)? {
+            let part = services.entry(row.service).or_default();
+            part.figures.add(&Figures::of(&row.sums));
+            part.logged.add(&row.logged);
+            for (reason, count) in row.rejected_by {
+                *part.rejected_by.entry(reason).or_default() += count;
+            }
         }
     }
     let mut total = Part::default();

@@ -51,7 +51,7 @@ pub struct SummaryPart {
     /// Refused. Not billed
     rejected: i64,
     /// Why they were refused: how many by the code that callers were answered. Empty where one key is asked for
-    rejected_by: BTreeMap<String, u64>,
+    rejected_by: BTreeMap<&'static str, u64>,
     /// Admitted, and not answered by a server. Not billed
     unserved: i64,
     /// Answered with a status of 400 to 499 by the service. From the request log, as everything below
@@ -74,17 +74,17 @@ impl SummaryPart {
     fn of(part: Part) -> Self {
         let percentiles_ms = part.latency().percentiles_ms;
         let [p50_ms, p95_ms, p99_ms] = percentiles_ms.map_or([None; 3], |times| times.map(Some));
-        let Part { figures, rejected_by, requests, .. } = part;
+        let Part { figures, rejected_by, logged, .. } = part;
         Self {
             guaranteed: figures.guaranteed,
             burst: figures.burst,
             rejected: figures.rejected,
             rejected_by,
             unserved: figures.unserved,
-            client_errors: requests.client_errors,
-            server_errors: requests.server_errors,
-            received_bytes: requests.received_bytes,
-            sent_bytes: requests.sent_bytes,
+            client_errors: logged.client_errors,
+            server_errors: logged.server_errors,
+            received_bytes: logged.received_bytes,
+            sent_bytes: logged.sent_bytes,
             p50_ms,
             p95_ms,
             p99_ms,

@@ -58,7 +58,7 @@ pub struct UsageItem {
     #[schema(minimum = 0)]
     rejected: i64,
     /// Why they were refused: how many by the code that callers were answered. `null` where one key is asked for
-    rejected_by: Option<BTreeMap<String, u64>>,
+    rejected_by: Option<BTreeMap<&'static str, u64>>,
     /// Admitted, and not answered by a server. Not billed
     #[schema(minimum = 0)]
     unserved: i64,
@@ -78,7 +78,7 @@ pub struct UsageItem {
 
 impl UsageItem {
     fn of(start_s: i64, partial: bool, bucket: UsageBucket) -> Self {
-        let UsageBucket { figures, rejected_by, requests } = bucket;
+        let UsageBucket { figures, rejected_by, logged } = bucket;
         Self {
             start: rfc3339_ms(start_s * 1_000),
             partial,
@@ -88,10 +88,10 @@ impl UsageItem {
             rejected: figures.rejected.max(0),
             rejected_by,
             unserved: figures.unserved.max(0),
-            client_errors: requests.client_errors,
-            server_errors: requests.server_errors,
-            received_bytes: requests.received_bytes,
-            sent_bytes: requests.sent_bytes,
+            client_errors: logged.client_errors,
+            server_errors: logged.server_errors,
+            received_bytes: logged.received_bytes,
+            sent_bytes: logged.sent_bytes,
         }
     }
 }
