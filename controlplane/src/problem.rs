@@ -127,6 +127,8 @@ problems! {
     DerivationsExhausted = CONFLICT "derivations_exhausted" "The account has made as many API keys as it ever can; ask support",
     /// An operator must act before keys can be made.
     KeysUnavailable = SERVICE_UNAVAILABLE "keys_unavailable" "No API key can be made now; ask again",
+    /// Not its owner has revoked the key.
+    RevokedByOperator = CONFLICT "revoked_by_operator" "The API key was not revoked by you; ask support, or make a new one",
     /// The key is refused already.
     KeyNotActive = CONFLICT "key_not_active" "The API key is refused already; make a new one",
     /// There are too many API tokens.

@@ -2,7 +2,7 @@
 
 use crate::db::schema::{plans::dsl, services};
 use crate::db::{DbError, ReadTx, WriteTx, number};
-use crate::domain::Rates;
+use crate::domain::{Rates, ServiceState};
 use diesel::prelude::*;
 use edgeformat::{Plan, PlanNumber};
 
@@ -60,9 +60,12 @@ pub fn set_retired(
     Ok(())
 }
 
-/// Whether any service names a plan.
+/// Whether any service that a customer has names a plan.
 pub fn is_named(tx: &mut ReadTx<'_>, number: PlanNumber) -> Result<bool, DbError> {
-    let naming = services::table.filter(services::plan.eq(i64::from(number.get()))).select(services::plan);
+    let naming = services::table
+        .filter(services::plan.eq(i64::from(number.get())))
+        .filter(services::state.ne(ServiceState::NotProvisioned.word()))
+        .select(services::plan);
     Ok(naming.first::<i64>(tx.connection()).optional()?.is_some())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::db::many_rows::{self, Cell};
 use crate::db::schema::revocations::dsl;
-use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number};
+use crate::db::{DbError, ReadTx, WriteTx, bits_of, column_of, number, word};
 use crate::domain::RevocationSource;
 use apikey::Fingerprint;
 use diesel::prelude::*;
@@ -70,6 +70,30 @@ pub fn insert_many(
     let rows: Vec<Vec<Cell>> = revocations.iter().map(row).collect();
     let columns = ["fingerprint", "in_force_from_s", "kind", "source", "created_at_ms"];
     many_rows::insert(tx.connection(), "revocations", &columns, &rows)
+}
+
+/// Where what is written about a fingerprint comes from.
+pub fn source_of(tx: &mut ReadTx<'_>, fingerprint: Fingerprint) -> Result<Option<RevocationSource>, DbError> {
+    let found: Option<String> = dsl::revocations
+        .find(column_of(fingerprint.get()))
+        .select(dsl::source)
+        .first(tx.connection())
+        .optional()?;
+    found.as_deref().map(|text| word("revocations", "source", text)).transpose()
+}
+
+/// What owners revoked and somebody else revokes as well can only be given back by others: notes that of these.
+pub fn not_by_owner_any_more(
+    tx: &mut WriteTx<'_>,
+    fingerprints: &[Fingerprint],
+    source: RevocationSource,
+) -> Result<(), DbError> {
+    let columns: Vec<i64> = fingerprints.iter().map(|fingerprint| column_of(fingerprint.get())).collect();
+    let of_owners = dsl::revocations
+        .filter(dsl::fingerprint.eq_any(columns))
+        .filter(dsl::source.eq(RevocationSource::Owner.word()));
+    diesel::update(of_owners).set(dsl::source.eq(source.word())).execute(tx.connection())?;
+    Ok(())
 }
 
 /// How many revocations have this source.

@@ -197,7 +197,10 @@ impl Part<'_> {
         let word = if self.services == Services::Apart { service.as_str() } else { "''" };
         let query = self.select(word, counted, refused, LOGGED.map(|_| NONE.to_owned()));
         let query = self.of_customer(query.text(format!(" FROM {table}")));
-        begins_in(query.text(format!(" AND service = {service}")), self.piece).text(" GROUP BY 1")
+        // Rows of hours and days stand in the same table, and are in the sums. As an expression, since both databases would take it
+        // for a good reason to read everybody's minutes by their age.
+        let query = query.text(format!(" AND service = {service} AND window_length_s + 0 = 60"));
+        begins_in(query, self.piece).text(" GROUP BY 1")
     }
 
     fn of_request_minutes(&self) -> SelectUsage {

@@ -109,7 +109,24 @@ pub fn pass(
     charge: &Charge,
     now_ms: i64,
 ) -> Result<Result<(), Declined>, DomainError> {
-    let estimated_cents = charge.amount_cents;
+    let checked = check(tx, lock, payment, charge.amount_cents, now_ms)?;
+    if checked.is_ok() && charge.amount_cents != 0 {
+        payment.pay(tx, lock, charge, now_ms)?;
+    }
+    Ok(checked)
+}
+
+/// Whether something that costs so much, in cents, could be paid for now; nothing is paid.
+///
+/// # Errors
+/// [`DomainError`].
+pub fn check(
+    tx: &mut WriteTx<'_>,
+    lock: &CustomerLock,
+    payment: &dyn Payment,
+    estimated_cents: i64,
+    now_ms: i64,
+) -> Result<Result<(), Declined>, DomainError> {
     if estimated_cents == 0 {
         return Ok(Ok(()));
     }
@@ -123,7 +140,6 @@ pub fn pass(
     if limit_cents != 0 && charged_cents + estimated_cents > limit_cents {
         return Ok(Err(Declined::SpendingLimitExceeded { limit_cents, charged_cents, estimated_cents }));
     }
-    payment.pay(tx, lock, charge, now_ms)?;
     Ok(Ok(()))
 }
 

@@ -14,7 +14,7 @@ use crate::domain::customer_status::must_not_be_closed;
 use crate::domain::keys::{self, Issued, KeyError, KeyName, KeyRefusal, NewKey};
 use crate::domain::revocations::{Revoked, revoke_in};
 use crate::domain::{DomainError, RevocationSource};
-use apikey::{CustomerId, Fingerprint, Service};
+use apikey::{CustomerId, Fingerprint, Service, Version};
 use edgeformat::revocation::IN_FORCE_FROM_MAX_S;
 use edgeformat::{Change, Keyring, PolicyKey, Revocation, RevocationKind};
 use serde_json::json;
@@ -119,10 +119,11 @@ pub fn rotate_in(
     }
     let new = NewKey {
         key: PolicyKey { customer: old.customer, service: old.service },
-        version: old.version,
+        version: Version::V1,
         name: KeyName::new(&old.name).unwrap_or_default(),
         expires_at_s: None,
         by_owner,
+        replaces_another: true,
     };
     let new = keys::create_in(tx, keyring, &new, now_ms)?;
     let end_s = old.expires_at_s.unwrap_or(u64::MAX).min(end_s).clamp(1, IN_FORCE_FROM_MAX_S);
@@ -250,6 +251,10 @@ const fn source_of(tx: &WriteTx<'_>) -> RevocationSource {
 fn may_be_re_enabled(tx: &mut WriteTx<'_>, fingerprint: Fingerprint) -> Result<(), KeyError> {
     if api_keys::find(tx, fingerprint)?.is_some_and(|row| row.deleted_at_ms.is_some()) {
         return Err(KeyRefusal::Deleted(fingerprint).into());
+    }
+    let is_owner = source_of(tx) == RevocationSource::Owner;
+    if is_owner && revocations::source_of(tx, fingerprint)? != Some(RevocationSource::Owner) {
+        return Err(KeyRefusal::NotByOwner(fingerprint).into());
     }
     let Some(customer) = CustomerId::new(fingerprint.customer_bits()) else { return Ok(()) };
     match lock_customer(tx, customer)? {

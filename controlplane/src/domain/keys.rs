@@ -1,6 +1,7 @@
 //! Issuing keys, listing them, and what can be said of one.
 
 use crate::db::api_keys::{self, ApiKeyRow};
+use crate::db::prices::price_at;
 use crate::db::services::ServiceRow;
 use crate::db::stream::Position;
 use crate::db::{
@@ -8,7 +9,9 @@ use crate::db::{
     services, stream, tiers,
 };
 use crate::domain::activity::{Action, note};
+use crate::domain::catalogue::PriceItem;
 use crate::domain::customer_status::must_not_be_closed;
+use crate::domain::gate::{self, CreditBalance, Declined};
 use crate::domain::{DomainError, GrantSource, ServiceState, Tier, key_groups, key_life};
 use crate::keyring;
 use apikey::{CustomerId, Derivation, Fingerprint, Group, KeyText, Service, Version};
@@ -24,6 +27,7 @@ pub const DERIVATIONS_PER_GROUP_MAX: u32 = 1_023;
 /// The longest name, in characters.
 pub const NAME_LEN_MAX: usize = 64;
 
+const MICRO_USD_PER_CENT: i64 = 10_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A key that was made now. Its text is shown once and not kept.
@@ -52,12 +56,21 @@ pub struct NewKey {
     pub expires_at_s: Option<u64>,
     /// Whether its owner makes it: then the limit of an hour holds, and the subscription must be paid for.
     pub by_owner: bool,
+    /// Whether it takes the place of one that ends: then it costs no more than that one.
+    pub replaces_another: bool,
 }
 
 impl NewKey {
     /// One that an operator makes: without a name, good for ever.
     pub fn by_operator(key: PolicyKey, version: Version) -> Self {
-        Self { key, version, name: KeyName::default(), expires_at_s: None, by_owner: false }
+        Self {
+            key,
+            version,
+            name: KeyName::default(),
+            expires_at_s: None,
+            by_owner: false,
+            replaces_another: false,
+        }
     }
 }
 
@@ -122,6 +135,12 @@ pub enum KeyRefusal {
         /// What has to be paid first, in cents.
         estimated_cents: i64,
     },
+    /// It costs more than is included, and the gate declines that.
+    #[error("a further key costs more, and the gate declines it: {0:?}")]
+    Declined(Declined),
+    /// An operator revoked it, not its owner.
+    #[error("key {0} was revoked by an operator, or since its account or an edge had to")]
+    NotByOwner(Fingerprint),
     /// A key that is refused already cannot be replaced.
     #[error("key {0} is refused already; make a new one with `suiftly admin key create`")]
     NotActive(Fingerprint),
@@ -217,9 +236,18 @@ pub(in crate::domain) fn create_in(
         may_be_made_by_owner(tx, &lock, new.key, of_service.as_ref(), now_ms)?;
     }
     let tier = of_service.as_ref().map_or(Tier::Starter, |service| service.tier);
-    let most = tiers::terms_at(tx, tier, now_ms)?.api_keys_max;
-    if api_keys::count(tx, &lock, service)? >= i64::from(most) {
+    let terms = tiers::terms_at(tx, tier, now_ms)?;
+    let (most, count) = (terms.api_keys_max, api_keys::count(tx, &lock, service)?);
+    if count >= i64::from(most) {
         return Err(KeyRefusal::TooMany { key: new.key, most }.into());
+    }
+    let is_subscribed = of_service.as_ref().is_some_and(|row| row.source == GrantSource::Subscription);
+    let costs_more = count >= i64::from(terms.api_keys_included) && !new.replaces_another;
+    if new.by_owner && is_subscribed && costs_more {
+        // Billing takes it month by month; whether the customer can pay it is asked now.
+        let amount_cents = price_at(tx, PriceItem::ApiKeyMonth, now_ms)? / MICRO_USD_PER_CENT;
+        let checked = gate::check(tx, &lock, &CreditBalance, amount_cents, now_ms)?;
+        checked.map_err(KeyRefusal::Declined)?;
     }
     let (derivation, fingerprint) = next_derivation(tx, &lock, version, group)?;
     let row = ApiKeyRow {

@@ -91,14 +91,14 @@ pub(in crate::domain) fn revoke_in(
 ) -> Result<Revoked, DomainError> {
     let issued = api_keys::issued_among(tx, fingerprints)?;
     let mut known = revocations::among(tx, fingerprints)?;
-    let (mut already, mut unknown) = (0, 0);
+    let (mut already, mut unknown) = (Vec::new(), 0);
     let (mut new, mut revoked) = (Vec::new(), Vec::new());
     for fingerprint in fingerprints.iter().copied() {
         unknown += u64::from(!issued.contains_key(&fingerprint));
         let wanted = Revocation { fingerprint, in_force_from_s: 0, kind: RevocationKind::Revoked };
         let before = known.insert(fingerprint, wanted);
         if before == Some(wanted) {
-            already += 1;
+            already.push(fingerprint);
             continue;
         }
         if before.is_some() {
@@ -109,13 +109,21 @@ pub(in crate::domain) fn revoke_in(
         }
         revoked.push(wanted);
     }
+    if source != RevocationSource::Owner && !already.is_empty() {
+        revocations::not_by_owner_any_more(tx, &already, source)?;
+    }
     revocations::insert_many(tx, &new, source, now_ms)?;
     let all_issued: Vec<Fingerprint> = issued.keys().copied().collect();
     api_keys::set_revoked_among(tx, &all_issued, now_ms)?;
     let changes: Vec<Change> = revoked.iter().copied().map(Change::SetRevocation).collect();
     record_many(tx, &changes, now_ms)?;
     note_revoked(tx, &issued, &revoked, source, now_ms)?;
-    Ok(Revoked { revoked: changes.len() as u64, already, unknown, position: stream::position(tx)? })
+    Ok(Revoked {
+        revoked: changes.len() as u64,
+        already: already.len() as u64,
+        unknown,
+        position: stream::position(tx)?,
+    })
 }
 
 /// Notes in its owner's log that a key was revoked, for each that has an owner.

@@ -79,6 +79,7 @@ pub fn make_move(
     database.write(|tx| {
         let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
         must_not_be_closed(&lock, "gets no service, and keeps those that it has as they are")?;
+        pending::catch_up(tx, key, now_ms)?;
         let before = services::find(tx, key)?;
         let standing = before.as_ref().map_or(Standing::NONE, Standing::of);
         let standing = standing.after(wanted.event()).map_err(|forbidden| {
@@ -88,6 +89,9 @@ pub fn make_move(
             Move::Enable(tier) => granted(tx, key, before.as_ref(), tier, now_ms)?,
             _ => before.ok_or(DomainError::NoService { customer: key.customer, service: key.service })?,
         };
+        let has_ended = standing.is_cancelled() && !after.cancelled;
+        let kept_until_ms = after.pending_until_ms.map(|end_ms| end_ms + pending::KEPT_AFTER_END_MS);
+        let after = if has_ended { ServiceRow { pending_until_ms: kept_until_ms, ..after } } else { after };
         store(tx, &lock, before.as_ref(), standing.write_to(after), now_ms)
     })
 }
@@ -166,12 +170,14 @@ fn granted(
     now_ms: i64,
 ) -> Result<ServiceRow, DomainError> {
     // What was removed is begun anew, so that nothing of it comes back by surprise.
+    let removed = before.filter(|row| row.state == ServiceState::NotProvisioned);
     let before = before.filter(|row| row.state != ServiceState::NotProvisioned);
     let tier = tier.or(before.map(|row| row.tier)).unwrap_or(Tier::Starter);
     if let Some(before) = before.filter(|before| before.tier != tier) {
         fits_tier(tx, before, tier, now_ms)?;
     }
-    let row = before.map_or_else(|| new_row(key, tier, GrantSource::OperatorGrant), |before| *before);
+    let row =
+        before.map_or_else(|| new_row(key, tier, GrantSource::OperatorGrant, removed), |before| *before);
     Ok(ServiceRow {
         tier,
         source: GrantSource::OperatorGrant,
@@ -181,8 +187,9 @@ fn granted(
     })
 }
 
-/// A service that nobody had before. [`store`] gives it its plan, a move its state.
-fn new_row(key: PolicyKey, tier: Tier, source: GrantSource) -> ServiceRow {
+/// A service that is begun, anew where it was `removed`: keys of before open it again, so a list of before restricts them still.
+/// [`store`] gives it its plan, a move its state.
+fn new_row(key: PolicyKey, tier: Tier, source: GrantSource, removed: Option<&ServiceRow>) -> ServiceRow {
     ServiceRow {
         key,
         state: ServiceState::NotProvisioned,
@@ -191,7 +198,7 @@ fn new_row(key: PolicyKey, tier: Tier, source: GrantSource) -> ServiceRow {
         tier,
         plan: PlanNumber::NONE,
         source,
-        allowlist: false,
+        allowlist: removed.is_some_and(|row| row.allowlist),
         burst: true,
         own_rates: None,
         paid: false,
@@ -228,6 +235,9 @@ fn store(
     tell_the_edge(tx, lock, before, &after, now_ms)?;
     if let Some(before) = before.filter(|before| before.plan != after.plan) {
         retire_if_unnamed(tx, before.plan, now_ms)?;
+    }
+    if after.state == ServiceState::NotProvisioned {
+        retire_if_unnamed(tx, after.plan, now_ms)?;
     }
     note(tx, lock.customer(), Action::ServiceChanged, &detail_of(before, &after, rates), now_ms)?;
     Ok(Moved { service: after, rates, position: stream::position(tx)?, changed })

@@ -139,6 +139,7 @@ fn step(
         name: KeyName::new("random").unwrap(),
         expires_at_s,
         by_owner,
+        replaces_another: false,
     };
     let soon_s = u64::try_from(now_ms / 1_000).unwrap() + 1 + random.below(200_000);
     let alter = |database: &mut Database, wanted: Alteration| {

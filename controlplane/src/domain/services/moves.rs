@@ -125,7 +125,9 @@ pub const fn next(event: Event, state: ServiceState) -> Next {
         (_, S::SuspendedOperator) => Next::Refused(OPERATOR_ONLY),
         (_, S::SuspendedNoPayment | S::SuspendedSpendingLimit) => Next::Refused(BILLING_FIRST),
 
-        (E::Disable, S::Disabled | S::Enabled | S::CancellationPending) => Next::Base(S::Disabled),
+        (E::Disable, S::Disabled | S::Enabled) => Next::Base(S::Disabled),
+        // What the customer cancelled stays so.
+        (E::Disable, S::CancellationPending) => Next::Ended,
         (E::SwitchOn, S::Disabled | S::Enabled | S::CancellationPending) => Next::Base(S::Enabled),
         (E::SwitchOff, S::Disabled | S::Enabled) => Next::Base(S::Disabled),
         (E::SwitchOff, S::CancellationPending) => Next::Refused(CANCELLED),
@@ -184,6 +186,11 @@ impl Standing {
         self.billing.unwrap_or(self.base)
     }
 
+    /// The same without its cancellation: taken back, while the period runs that was paid for.
+    pub const fn not_cancelled(self) -> Self {
+        Self { cancelled: false, ..self }
+    }
+
     /// Whether its cancellation has taken effect.
     pub const fn is_cancelled(&self) -> bool {
         self.cancelled
@@ -201,6 +208,13 @@ impl Standing {
     pub fn after(self, event: Event) -> Result<Self, Forbidden> {
         if self.cancelled && event == Event::SwitchOn {
             return Err(Forbidden::Rule(HAS_ENDED));
+        }
+        // It is off already, and its cancellation is not forgotten for that.
+        if self.cancelled
+            && self.state() == ServiceState::Disabled
+            && matches!(event, Event::SwitchOff | Event::Disable)
+        {
+            return Ok(self);
         }
         if event == Event::EndPeriod && self.base != ServiceState::CancellationPending {
             return Err(Forbidden::Rule(NOT_CANCELLED));
@@ -240,7 +254,7 @@ mod tests {
     const TABLE: [(Event, &str); 14] = [
         // not_provisioned, disabled, enabled, no_payment, spending_limit, operator, cancellation_pending
         (Event::Grant, "eee!!!e"),
-        (Event::Disable, "?dd!!!d"),
+        (Event::Disable, "?dd!!!x"),
         (Event::Suspend, "?oooo.o"),
         (Event::Resume, "?!!!!r!"),
         (Event::Subscribe, "e!!!!!!"),
@@ -314,6 +328,10 @@ mod tests {
         let ended = after(cancelled, Event::EndPeriod);
         assert_eq!(ended.state(), ServiceState::Disabled);
         assert_eq!(ended.after(Event::SwitchOn), Err(Forbidden::Rule(HAS_ENDED)));
+        for off in [Event::SwitchOff, Event::Disable] {
+            assert_eq!(after(ended, off), ended, "it is off already, and stays cancelled");
+        }
+        assert_eq!(after(cancelled, Event::Disable), ended, "an operator's switch does not take it back");
         assert_eq!(after(ended, Event::Remove), Standing::NONE);
         // Suspended while its period ends: it ends all the same, and stays suspended.
         let suspended = after(after(cancelled, Event::Suspend), Event::EndPeriod);

@@ -12,6 +12,8 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 pub const KEPT_AFTER_END_MS: i64 = 7 * DAY_MS;
 /// How long after that it cannot be had again.
 pub const COOLING_DOWN_MS: i64 = 7 * DAY_MS;
+/// The most steps that one service is behind by: it is looked at again each day while it waits for a suspension's end.
+const STEPS_MAX: u32 = 64;
 /// How many services one transaction takes.
 const SERVICES_A_TRANSACTION: i64 = 100;
 
@@ -33,6 +35,23 @@ pub fn let_happen(database: &mut Database, now_ms: i64) -> Result<(u64, bool), D
         Ok::<_, DomainError>(happened)
     })?;
     Ok((happened, happened > 0 && due.len() as i64 == SERVICES_A_TRANSACTION))
+}
+
+/// Lets happen what is due for one service, before anybody changes it: it has happened, though the job has not come by yet.
+///
+/// # Errors
+/// [`DomainError`].
+pub(in crate::domain) fn catch_up(
+    tx: &mut WriteTx<'_>,
+    key: PolicyKey,
+    now_ms: i64,
+) -> Result<(), DomainError> {
+    for _ in 0..STEPS_MAX {
+        if !one(tx, key, now_ms)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn one(tx: &mut WriteTx<'_>, key: PolicyKey, now_ms: i64) -> Result<bool, DomainError> {

@@ -12,7 +12,7 @@ use crate::domain::allowlists::{self, ListChange};
 use crate::domain::credit::EntryKind;
 use crate::domain::gate::{self, Charge, Declined, Payment};
 use crate::domain::services::moves::{Event, Forbidden, Standing};
-use crate::domain::services::{Moved, new_row, store};
+use crate::domain::services::{Moved, new_row, pending, store};
 use crate::domain::{DomainError, GrantSource, ServiceState, Tier};
 use edgeformat::{PolicyKey, Prefix};
 use std::collections::BTreeSet;
@@ -99,6 +99,7 @@ pub fn subscribe(
     now_ms: i64,
 ) -> Result<Moved, SubscriptionError> {
     let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
+    pending::catch_up(tx, key, now_ms)?;
     let before = services::find(tx, key)?;
     let standing = before.as_ref().map_or(Standing::NONE, Standing::of);
     let subscribed = standing.after(Event::Subscribe).map_err(|_| Refusal::AlreadySubscribed)?;
@@ -109,7 +110,7 @@ pub fn subscribe(
     if !service_types::is_open(tx, key.service)? {
         return Err(Refusal::NotOffered.into());
     }
-    let row = new_row(key, tier, GrantSource::Subscription);
+    let row = new_row(key, tier, GrantSource::Subscription, before.as_ref());
     let (row, standing) = if enabled {
         (paid_for(tx, &lock, row, payment, now_ms)?, subscribed)
     } else {
@@ -130,6 +131,7 @@ pub fn alter(
     now_ms: i64,
 ) -> Result<Moved, SubscriptionError> {
     let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
+    pending::catch_up(tx, key, now_ms)?;
     let before = find(tx, key)?;
     let mut row = before;
     if let Some(tier) = wanted.tier {
@@ -159,6 +161,7 @@ pub fn alter(
 /// [`SubscriptionError`]; the transaction must then be given up.
 pub fn cancel(tx: &mut WriteTx<'_>, key: PolicyKey, now_ms: i64) -> Result<Moved, SubscriptionError> {
     let lock = lock_customer(tx, key.customer)?.ok_or(DomainError::NoCustomer(key.customer))?;
+    pending::catch_up(tx, key, now_ms)?;
     let before = find(tx, key)?;
     let standing = Standing::of(&before);
     if !before.paid {
@@ -171,11 +174,8 @@ pub fn cancel(tx: &mut WriteTx<'_>, key: PolicyKey, now_ms: i64) -> Result<Moved
     }
     let cancelled = after(&before, standing, Event::Cancel)?;
     let period_end_ms = Month::of(now_ms).end_ms;
-    let pending_until_ms = if cancelled.is_cancelled() {
-        period_end_ms + super::pending::KEPT_AFTER_END_MS
-    } else {
-        period_end_ms
-    };
+    let pending_until_ms =
+        if cancelled.is_cancelled() { period_end_ms + pending::KEPT_AFTER_END_MS } else { period_end_ms };
     let row = ServiceRow {
         next_tier: None,
         pending_until_ms: Some(pending_until_ms),
@@ -252,8 +252,10 @@ fn with_tier(
         let later = ServiceRow { next_tier: Some(tier), pending_until_ms: Some(month.end_ms), ..row };
         return Ok(if row.paid { later } else { at_once });
     }
-    if !row.paid && !is_granted {
-        return Ok(at_once);
+    if !row.paid {
+        // What was granted is subscribed to with this, from the beginning as everywhere: a full month.
+        let subscribed = ServiceRow { source: GrantSource::Subscription, ..at_once };
+        return if is_granted { paid_for(tx, lock, subscribed, payment, now_ms) } else { Ok(at_once) };
     }
     let charge = Charge {
         service: row.key.service,
@@ -298,9 +300,17 @@ fn with_state(
 ) -> Result<ServiceRow, SubscriptionError> {
     let Some(enabled) = enabled else { return Ok(row) };
     let event = if enabled { Event::SwitchOn } else { Event::SwitchOff };
-    let standing = after(&row, Standing::of(&row), event)?;
+    let mut standing = Standing::of(&row);
+    // One that was off when it was cancelled: until its period ends that can be taken back as any.
+    let runs_until_ms = row.pending_until_ms.map(|until_ms| until_ms - pending::KEPT_AFTER_END_MS);
+    let is_taken_back =
+        enabled && standing.is_cancelled() && runs_until_ms.is_some_and(|until_ms| now_ms < until_ms);
+    if is_taken_back {
+        standing = standing.not_cancelled();
+    }
+    let standing = after(&row, standing, event)?;
     let is_unpaid = row.source == GrantSource::Subscription && !row.paid;
-    let was_cancelled = row.state == ServiceState::CancellationPending;
+    let was_cancelled = is_taken_back || row.state == ServiceState::CancellationPending;
     let row = if enabled && is_unpaid { paid_for(tx, lock, row, payment, now_ms)? } else { row };
     let row = if was_cancelled { ServiceRow { pending_until_ms: None, ..row } } else { row };
     Ok(standing.write_to(row))

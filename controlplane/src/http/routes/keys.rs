@@ -231,6 +231,8 @@ impl From<KeyRefusal> for ProblemDetails {
             KeyRefusal::SubscriptionPending { estimated_cents } => {
                 crate::domain::gate::Declined::SubscriptionPending { estimated_cents }.into()
             }
+            KeyRefusal::Declined(declined) => declined.into(),
+            KeyRefusal::NotByOwner(_) => Problem::RevokedByOperator.into(),
             KeyRefusal::NotActive(_) => Problem::KeyNotActive.into(),
             KeyRefusal::Deleted(_) | KeyRefusal::NotIssued(_) => Problem::NotFound.into(),
         }

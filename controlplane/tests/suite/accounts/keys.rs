@@ -8,9 +8,11 @@ use crate::harness::{Backend, on_both_databases};
 use apikey::{Fingerprint, KeyText};
 use controlplane::db::revocations;
 use controlplane::domain::RevocationSource;
+use controlplane::domain::key_life::re_enable as re_enable_as_operator;
 use controlplane::domain::keys::set_derivations_max;
 use controlplane::domain::requests::{Batch, store};
 use controlplane::domain::revocations::{RevocableFingerprint, revoke};
+use controlplane::domain::services::{Move, make_move};
 use edgeformat::{Revocation, RevocationKind};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use std::collections::BTreeSet;
 on_both_databases! {
     a_key_is_shown_once_and_is_one_that_the_edge_knows,
     there_are_at_most_ten_keys_and_five_are_made_in_an_hour,
+    a_key_beyond_those_that_are_included_must_be_affordable,
+    what_an_operator_revoked_its_owner_cannot_give_back,
     of_64_requests_at_once_ten_make_keys_with_ten_derivations,
     who_has_used_all_derivations_gets_more_from_an_operator_and_none_is_given_twice,
     a_revoked_key_keeps_its_place_and_a_deleted_one_does_not,
@@ -85,6 +89,51 @@ fn a_key_is_shown_once_and_is_one_that_the_edge_knows(backend: Backend) {
     assert!(masked.ends_with('…') && text.starts_with(masked.trim_end_matches('…')), "{masked} {text}");
     assert_eq!(masked.chars().count(), 10);
     customer.post("/services/grpc/keys", &json!({})).is_problem(404, "no_service");
+}
+
+fn a_key_beyond_those_that_are_included_must_be_affordable(backend: Backend) {
+    let server = Server::on(backend);
+    let customer = Customer::with_credit(&server, 1, 200);
+    customer.subscribe("seal", "starter").with(201);
+    let first = customer.key("seal").with(201);
+    let declined = customer.key("seal");
+    declined.is_problem(402, "insufficient_balance");
+    assert_eq!(
+        declined.body["details"],
+        json!({"current_balance_cents": 0, "estimated_cost_cents": 500, "required_deposit_cents": 500})
+    );
+    // One that takes the place of another costs no more than that one.
+    customer.to("POST", &format!("{}/rotate", path(&first))).send().with(201);
+    customer.credit(500);
+    customer.key("seal").with(201);
+    assert_eq!(customer.balance(), 500, "nothing is charged yet");
+    // What an operator granted costs nothing, and nor do its keys.
+    let granted = Customer::new(&server, 2);
+    let seal = edgeformat::PolicyKey { customer: granted.id, service: apikey::Service::Seal };
+    make_move(&mut server.database(), seal, Move::Enable(None), server.clock.now_ms()).unwrap();
+    (0..3).for_each(|_| drop(granted.key("seal").with(201)));
+}
+
+fn what_an_operator_revoked_its_owner_cannot_give_back(backend: Backend) {
+    let server = Server::on(backend);
+    let customer = customer(&server);
+    for owner_first in [false, true] {
+        let key = customer.key("seal").with(201);
+        if owner_first {
+            customer.to("POST", &format!("{}/revoke", path(&key))).send().with(200);
+        }
+        let fingerprint: Fingerprint = key["fingerprint"].as_str().unwrap().parse().unwrap();
+        let chunk = [RevocableFingerprint::try_from(fingerprint).unwrap()];
+        revoke(&mut server.database(), &chunk, RevocationSource::Operator, server.clock.now_ms()).unwrap();
+        let re_enable = || customer.to("POST", &format!("{}/re-enable", path(&key))).send();
+        re_enable().is_problem(409, "revoked_by_operator");
+        assert!(revocation(&server, &key).is_some());
+        // An operator can, and then it is the owner's again.
+        re_enable_as_operator(&mut server.database(), fingerprint, server.clock.now_ms()).unwrap();
+        assert_eq!(revocation(&server, &key), None);
+        customer.to("POST", &format!("{}/revoke", path(&key))).send().with(200);
+        re_enable().with(200);
+    }
 }
 
 fn there_are_at_most_ten_keys_and_five_are_made_in_an_hour(backend: Backend) {

@@ -93,7 +93,7 @@ fn the_same_is_told_for_30_s_to_its_owner_only(backend: Backend) {
     let pending = || scene.get("/api/v1/billing/pending");
     scene.used(Service::Seal, NOW_S, &[(Counter::Admitted, 100)]);
     let first = pending();
-    assert_eq!(first.header("cache-control"), "private, max-age=30");
+    assert_eq!(first.header("cache-control"), "no-store");
     let first = first.with(200);
     assert_eq!(
         (&first["as_of"], &first["total_micro_usd"]),

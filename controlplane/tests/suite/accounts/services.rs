@@ -4,8 +4,8 @@ use super::customer::Customer;
 use super::server::Server;
 use crate::harness::{Backend, on_both_databases};
 use controlplane::changes::feed;
-use controlplane::domain::services::{Move, make_move, pending};
-use controlplane::domain::{Tier, gate};
+use controlplane::domain::services::{Move, make_move, pending, set_own_rates};
+use controlplane::domain::{Rates, Tier, gate};
 use edgeformat::{PolicyKey, PolicyState};
 use serde_json::json;
 
@@ -16,6 +16,9 @@ on_both_databases! {
     the_spending_limit_holds_for_28_days_from_the_accounts_creation,
     an_upgrade_costs_the_days_that_are_left_and_a_downgrade_waits_for_the_months_end,
     a_cancelled_service_is_served_until_the_month_ends_and_can_be_had_again_two_weeks_later,
+    an_operators_switch_and_one_that_is_off_keep_a_cancellation_that_can_be_taken_back,
+    what_is_due_has_happened_also_where_the_job_has_not_come_by,
+    what_is_had_again_restricts_the_old_keys_as_before_and_leaves_no_plan_behind,
     what_was_never_paid_for_ends_at_once,
     burst_and_allowlist_are_what_the_tier_has,
     a_change_with_several_parts_happens_whole_or_not_at_all,
@@ -213,6 +216,9 @@ fn a_cancelled_service_is_served_until_the_month_ends_and_can_be_had_again_two_w
     assert_eq!(ended["pending_until"], "2026-12-08T00:00:00.000Z");
     assert_eq!(policy(&server, &customer).unwrap().state, PolicyState::Disabled);
     customer.patch("/services/seal", &json!({"enabled": true})).is_problem(409, "service_state");
+    // Off it is already, and that is no way around it.
+    assert_eq!(customer.patch("/services/seal", &json!({"enabled": false})).with(200)["cancelled"], true);
+    customer.patch("/services/seal", &json!({"enabled": true})).is_problem(409, "service_state");
     customer.wait_s(7 * 86_400);
     assert_eq!(job(), 1);
     assert_eq!(policy(&server, &customer), None);
@@ -230,6 +236,83 @@ fn a_cancelled_service_is_served_until_the_month_ends_and_can_be_had_again_two_w
     let before = customer.balance();
     customer.subscribe("seal", "starter").with(201);
     assert_eq!(before - customer.balance(), 200);
+}
+
+fn an_operators_switch_and_one_that_is_off_keep_a_cancellation_that_can_be_taken_back(backend: Backend) {
+    let server = Server::on(backend);
+    for (wallet, by_operator) in [(1, true), (2, false)] {
+        let mut customer = Customer::with_credit(&server, wallet, 100_000);
+        customer.subscribe("seal", "pro").with(201);
+        let end = || {
+            if by_operator {
+                customer.to("DELETE", "/services/seal").send().with(200);
+                let now_ms = server.clock.now_ms();
+                make_move(&mut server.database(), seal(&customer), Move::Disable, now_ms).unwrap();
+            } else {
+                customer.patch("/services/seal", &json!({"enabled": false})).with(200);
+                customer.to("DELETE", "/services/seal").send().with(200);
+            }
+            let ended = customer.get("/services/seal").with(200);
+            assert_eq!((&ended["state"], &ended["cancelled"]), (&json!("disabled"), &json!(true)));
+            assert_eq!(ended["pending_until"], "2026-12-08T00:00:00.000Z");
+        };
+        end();
+        let before = customer.balance();
+        let back = customer.patch("/services/seal", &json!({"enabled": true})).with(200);
+        assert_eq!((&back["state"], &back["pending_until"]), (&json!("enabled"), &json!(null)));
+        assert_eq!((&back["cancelled"], customer.balance()), (&json!(false), before));
+        end();
+        if !by_operator {
+            customer.wait_s(10 * 86_400);
+            customer.patch("/services/seal", &json!({"enabled": true})).is_problem(409, "service_state");
+        }
+    }
+}
+
+fn what_is_due_has_happened_also_where_the_job_has_not_come_by(backend: Backend) {
+    let server = Server::on(backend);
+    let mut lower = Customer::with_credit(&server, 1, 100_000);
+    lower.subscribe("seal", "enterprise").with(201);
+    lower.patch("/services/seal", &json!({"tier": "starter"})).with(200);
+    let mut cancelled = Customer::with_credit(&server, 2, 100_000);
+    cancelled.subscribe("seal", "pro").with(201);
+    cancelled.to("DELETE", "/services/seal").send().with(200);
+    lower.wait_s(10 * 86_400);
+    cancelled.wait_s(0);
+    // December has begun: pro is more than starter, and not less than enterprise.
+    let before = lower.balance();
+    let changed = lower.patch("/services/seal", &json!({"tier": "pro"})).with(200);
+    assert_eq!((&changed["tier"], &changed["next_tier"]), (&json!("pro"), &json!(null)));
+    assert_eq!(before - lower.balance(), 3_700);
+    cancelled.patch("/services/seal", &json!({"enabled": true})).is_problem(409, "service_state");
+    let ended = cancelled.patch("/services/seal", &json!({"enabled": false})).with(200);
+    assert_eq!((&ended["state"], &ended["cancelled"]), (&json!("disabled"), &json!(true)));
+    // Half a year later it can be had again, whatever the job has seen.
+    cancelled.wait_s(180 * 86_400);
+    cancelled.subscribe("seal", "starter").with(201);
+}
+
+fn what_is_had_again_restricts_the_old_keys_as_before_and_leaves_no_plan_behind(backend: Backend) {
+    let server = Server::on(backend);
+    let mut customer = Customer::with_credit(&server, 1, 100_000);
+    customer.subscribe("seal", "pro").with(201);
+    customer.patch("/services/seal", &json!({"allowlist": ["192.0.2.0/24"]})).with(200);
+    let own = Rates { guaranteed_per_s: 77, burst_per_s: 0, burst_priority: 0 };
+    let now_ms = server.clock.now_ms();
+    set_own_rates(&mut server.database(), seal(&customer), Some(own), now_ms).unwrap();
+    let has_plan = || {
+        let snapshot = server.database().read(feed::snapshot).unwrap();
+        snapshot.plans.iter().any(|plan| plan.guaranteed_per_s == 77)
+    };
+    assert!(has_plan() && policy(&server, &customer).unwrap().allowlist);
+    customer.to("DELETE", "/services/seal").send().with(200);
+    customer.wait_s(30 * 86_400);
+    customer.subscribe("seal", "starter").with(201);
+    assert!(!has_plan());
+    let again = policy(&server, &customer).unwrap();
+    assert_eq!((again.state, again.allowlist), (PolicyState::Enabled, true));
+    customer.patch("/services/seal", &json!({"allowlist": []})).with(200);
+    assert!(!policy(&server, &customer).unwrap().allowlist);
 }
 
 fn what_was_never_paid_for_ends_at_once(backend: Backend) {
@@ -320,7 +403,7 @@ fn what_an_operator_granted_costs_nothing_and_an_upgrade_of_it_does(backend: Bac
     customer.credit(5_000);
     let upgraded = customer.patch("/services/seal", &json!({"tier": "pro"})).with(200);
     assert_eq!((&upgraded["source"], &upgraded["paid"]), (&json!("subscription"), &json!(true)));
-    assert_eq!(customer.balance(), 5_000 - 3_700 * 10 / 30);
+    assert_eq!(customer.balance(), 5_000 - 3_900, "a full month, as of any subscription");
 }
 
 fn a_suspended_service_cannot_be_changed_by_its_owner(backend: Backend) {

@@ -133,7 +133,14 @@ impl<'l> Life<'l> {
     fn make_key(&mut self, place: usize, at_ms: i64) -> Result<(), DomainError> {
         let name = self.numbers.pick(&KEY_NAMES).and_then(|name| KeyName::new(name)).unwrap_or_default();
         let key = self.key(place)?;
-        let new = NewKey { key, version: Version::V1, name, expires_at_s: None, by_owner: true };
+        let new = NewKey {
+            key,
+            version: Version::V1,
+            name,
+            expires_at_s: None,
+            by_owner: true,
+            replaces_another: false,
+        };
         let issued = keys::create(self.database, self.keyring, &new, at_ms)?;
         let fingerprint = issued.row.fingerprint.get();
         let used = UsedKey { fingerprint, from_s: at_ms / 1_000 + 60, until_s: i64::MAX };

@@ -6,7 +6,6 @@ use crate::domain::pending_usage::{self, PendingItem, PendingUsage};
 use crate::http::State;
 use crate::http::caller::{Call, Needs};
 use crate::problem::ProblemDetails;
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use std::sync::Arc;
@@ -102,7 +101,6 @@ pub async fn pending(call: Call, state: web::Data<State>) -> Result<HttpResponse
             Ok(pending)
         })
         .await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "private, max-age=30"))
-        .json(PendingAnswer::of(&pending)))
+    // Kept here and not in browsers, which would show one account's to the next that signs in.
+    Ok(HttpResponse::Ok().json(PendingAnswer::of(&pending)))
 }

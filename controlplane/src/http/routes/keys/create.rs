@@ -59,7 +59,7 @@ pub struct Body {
     responses((status = 201, body = CreatedKey, description = "It was made, and works at every edge", headers(("Location" = String, description = "Where it is read"), ("ETag" = String, description = "Its version"))),
         (status = 202, body = CreatedKey, description = "It was made, and an edge does not know yet when it expires"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`invalid_body`, `bad_query`, `bad_idempotency_key`"),
-        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`subscription_pending`"),
+        (status = 402, body = ProblemBody, content_type = "application/problem+json", description = "`subscription_pending`; and where it is more than the tier includes `no_payment_method`, `insufficient_balance`, `spending_limit_exceeded`"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "`no_service`, `not_found`: there is no such type"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`too_many_keys`, `derivations_exhausted`, `already_created`, `idempotency_key_reused`"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json", description = "`rate_limit_exceeded`, `too_many_requests`"),
@@ -101,7 +101,14 @@ pub async fn create(
                     return Err(invalid("master_key_group", &detail));
                 }
                 let key = PolicyKey { customer, service };
-                let new = NewKey { key, version: Version::V1, name, expires_at_s, by_owner: true };
+                let new = NewKey {
+                    key,
+                    version: Version::V1,
+                    name,
+                    expires_at_s,
+                    by_owner: true,
+                    replaces_another: false,
+                };
                 let issued = keys::create_and_note(tx, &keyring, &new, now_ms).map_err(logged)?;
                 let kept = kept(&issued.row);
                 Ok(((issued.text, issued.row), kept))

@@ -25,7 +25,8 @@ use actix_web::{HttpResponse, web};
     responses((status = 200, body = ChangedKey, description = "It is revoked no more, and every edge knows", headers(("ETag" = String, description = "Its version"))),
         (status = 202, body = ChangedKey, description = "It is revoked no more, and an edge does not know yet", headers(("ETag" = String, description = "Its version"))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "`bad_query`"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "`not_found`: no key of this account and service")),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "`not_found`: no key of this account and service"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "`revoked_by_operator`")),
 )]
 pub async fn re_enable(
     call: Call,
