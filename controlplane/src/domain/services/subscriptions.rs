@@ -6,7 +6,8 @@
 use crate::clock::Month;
 use crate::db::services::ServiceRow;
 use crate::db::{
-    CustomerLock, DbError, ReadTx, WriteTx, allowlist_entries, lock_customer, service_types, services, tiers,
+    CustomerLock, DbError, ReadTx, WriteTx, allowlist_entries, credit_entries, lock_customer, service_types,
+    services, tiers,
 };
 use crate::domain::allowlists::{self, ListChange};
 use crate::domain::credit::EntryKind;
@@ -243,7 +244,8 @@ fn with_tier(
         return Ok(ServiceRow { next_tier: None, pending_until_ms: None, ..row });
     }
     list_fits(tx, &row, tier, wanted, now_ms)?;
-    let old_cents = tiers::terms_at(tx, row.tier, now_ms)?.subscription_cents;
+    let paid_at_ms = if row.paid { paid_at_ms(tx, &row, now_ms)? } else { now_ms };
+    let old_cents = tiers::terms_at(tx, row.tier, paid_at_ms)?.subscription_cents;
     let new_cents = tiers::terms_at(tx, tier, now_ms)?.subscription_cents;
     let at_once = ServiceRow { tier, next_tier: None, pending_until_ms: None, ..row };
     let is_granted = row.source == GrantSource::OperatorGrant;
@@ -265,6 +267,16 @@ fn with_tier(
     };
     gate::pass(tx, lock, payment, &charge, now_ms)?.map_err(Refusal::Declined)?;
     Ok(ServiceRow { source: GrantSource::Subscription, paid: true, ..at_once })
+}
+
+/// When this month of the tier was paid for, unix milliseconds: what it cost then is what an upgrade is reckoned against.
+fn paid_at_ms(tx: &mut ReadTx<'_>, row: &ServiceRow, now_ms: i64) -> Result<i64, DbError> {
+    let month = Month::of(now_ms);
+    let of_month = credit_entries::since(tx, row.key.customer, month.start_ms)?;
+    let paid = of_month.iter().find(|entry| {
+        entry.kind.is_charge() && entry.service == Some(row.key.service) && entry.tier == Some(row.tier)
+    });
+    Ok(paid.map_or(month.start_ms, |entry| entry.at_ms))
 }
 
 /// What the rest of this month costs in a higher tier: `(new - old) x days_left / days_in_month`, rounded down; today counts.

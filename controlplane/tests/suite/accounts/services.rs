@@ -4,6 +4,7 @@ use super::customer::Customer;
 use super::server::Server;
 use crate::harness::{Backend, on_both_databases};
 use controlplane::changes::feed;
+use controlplane::domain::catalogue::{TermsChange, set_terms};
 use controlplane::domain::services::{Move, make_move, pending, set_own_rates};
 use controlplane::domain::{Rates, Tier, gate};
 use edgeformat::{PolicyKey, PolicyState};
@@ -15,6 +16,7 @@ on_both_databases! {
     a_subscription_that_is_off_costs_nothing_until_it_is_switched_on,
     the_spending_limit_holds_for_28_days_from_the_accounts_creation,
     an_upgrade_costs_the_days_that_are_left_and_a_downgrade_waits_for_the_months_end,
+    an_upgrade_is_reckoned_against_what_was_paid_and_not_against_a_price_of_today,
     a_cancelled_service_is_served_until_the_month_ends_and_can_be_had_again_two_weeks_later,
     an_operators_switch_and_one_that_is_off_keep_a_cancellation_that_can_be_taken_back,
     what_is_due_has_happened_also_where_the_job_has_not_come_by,
@@ -193,6 +195,21 @@ fn an_upgrade_costs_the_days_that_are_left_and_a_downgrade_waits_for_the_months_
     assert_eq!(customer.get("/services/seal").with(200)["tier"], "starter");
     assert_eq!((rates(&server, &customer), customer.balance()), ((12, 0), before));
     assert_eq!(job(), (0, false), "it happens once");
+}
+
+fn an_upgrade_is_reckoned_against_what_was_paid_and_not_against_a_price_of_today(backend: Backend) {
+    let server = Server::on(backend);
+    let mut customer = Customer::with_credit(&server, 1, 100_000);
+    customer.subscribe("seal", "pro").with(201);
+    let cheaper = TermsChange { subscription_cents: Some(2_000), ..TermsChange::default() };
+    let now_ms = server.clock.now_ms();
+    let from_ms = now_ms + 86_400_000;
+    set_terms(&mut server.database(), Tier::Pro, cheaper, from_ms, now_ms).unwrap();
+    customer.wait_s(2 * 86_400);
+    let before = customer.balance();
+    customer.patch("/services/seal", &json!({"tier": "enterprise"})).with(200);
+    // 8 of 30 days, today counted.
+    assert_eq!(before - customer.balance(), (18_500 - 3_900) * 8 / 30);
 }
 
 fn a_cancelled_service_is_served_until_the_month_ends_and_can_be_had_again_two_weeks_later(backend: Backend) {
